@@ -1,0 +1,91 @@
+#include "foundation/base/atomic_file.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <system_error>
+#include <utility>
+
+#include "foundation/base/error.h"
+
+namespace tessera {
+namespace {
+
+/// The rename is durable only once its folder is.
+void sync_folder(const std::filesystem::path& folder) {
+  const int descriptor = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (descriptor < 0) return;  // some file systems do not allow it; the data itself is already safe
+  ::fsync(descriptor);
+  ::close(descriptor);
+}
+
+std::filesystem::path folder_of(const std::filesystem::path& target) {
+  return target.has_parent_path() ? target.parent_path() : std::filesystem::path(".");
+}
+
+}  // namespace
+
+AtomicFile::AtomicFile(const std::filesystem::path& target) : target_(target), temporary_(target) {
+  temporary_ += ".partial";
+  descriptor_ = ::open(temporary_.c_str(), O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+  if (descriptor_ >= 0) return;
+  const int reason = errno;
+  if (reason == ENOENT || reason == EACCES || reason == ENOTDIR || reason == EROFS || reason == EISDIR) {
+    throw UsageError(target.string() + ": cannot write here: " + std::generic_category().message(reason) +
+                     "; choose an output path in an existing, writable folder");
+  }
+  throw IoError(temporary_.string(), "create", reason);
+}
+
+AtomicFile::~AtomicFile() {
+  if (descriptor_ < 0) return;
+  ::close(descriptor_);
+  ::unlink(temporary_.c_str());
+}
+
+AtomicFile::AtomicFile(AtomicFile&& other) noexcept
+    : target_(std::move(other.target_)),
+      temporary_(std::move(other.temporary_)),
+      descriptor_(std::exchange(other.descriptor_, -1)) {}
+
+void AtomicFile::reserve(std::uint64_t size) {
+  if (size == 0) return;
+  const int result = ::posix_fallocate(descriptor_, 0, static_cast<off_t>(size));
+  // A file system without preallocation still works; it reports a full disk when it is reached.
+  if (result != 0 && result != EOPNOTSUPP && result != EINVAL) {
+    throw IoError(target_.string(), "reserve " + std::to_string(size) + " bytes for", result);
+  }
+}
+
+void AtomicFile::write_at(std::uint64_t offset, std::span<const std::byte> bytes) {
+  while (!bytes.empty()) {
+    const ssize_t written = ::pwrite(descriptor_, bytes.data(), bytes.size(), static_cast<off_t>(offset));
+    if (written < 0) {
+      if (errno == EINTR) continue;
+      throw IoError(target_.string(), "write", errno);
+    }
+    bytes = bytes.subspan(static_cast<std::size_t>(written));
+    offset += static_cast<std::uint64_t>(written);
+  }
+}
+
+void AtomicFile::commit() {
+  if (::fsync(descriptor_) != 0) throw IoError(target_.string(), "make durable", errno);
+  const int descriptor = std::exchange(descriptor_, -1);
+  if (::close(descriptor) != 0) throw IoError(target_.string(), "close", errno);
+  if (::rename(temporary_.c_str(), target_.c_str()) != 0) {
+    const int reason = errno;
+    ::unlink(temporary_.c_str());
+    throw IoError(target_.string(), "rename the finished file to", reason);
+  }
+  sync_folder(folder_of(target_));
+}
+
+void write_file_atomically(const std::filesystem::path& target, std::span<const std::byte> bytes) {
+  AtomicFile file(target);
+  file.write_at(0, bytes);
+  file.commit();
+}
+
+}  // namespace tessera

@@ -1,0 +1,45 @@
+// An output file that appears whole or not at all.
+//
+// Bytes go to a temporary file beside the target; commit() makes them durable (fsync) and renames. A file that
+// is never committed is removed, so a failed run leaves nothing behind.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <span>
+#include <string>
+
+namespace tessera {
+
+class AtomicFile {
+ public:
+  /// Creates the temporary file `<target>.partial`. Throws UsageError when the folder does not exist or cannot be
+  /// written to, IoError when the file cannot be created for another reason.
+  explicit AtomicFile(const std::filesystem::path& target);
+  ~AtomicFile();
+  AtomicFile(AtomicFile&& other) noexcept;
+  AtomicFile& operator=(AtomicFile&&) = delete;
+  AtomicFile(const AtomicFile&) = delete;
+  AtomicFile& operator=(const AtomicFile&) = delete;
+
+  /// Sets the final size at once, so that a full disk is found before hours of work. Throws IoError.
+  void reserve(std::uint64_t size);
+  /// Writes all of `bytes` at `offset`. Any thread, any order, disjoint ranges. Throws IoError (for example when the
+  /// disk is full).
+  void write_at(std::uint64_t offset, std::span<const std::byte> bytes);
+  /// Makes the content durable and gives it the target's name. Throws IoError.
+  void commit();
+
+  const std::filesystem::path& target() const { return target_; }
+
+ private:
+  std::filesystem::path target_;
+  std::filesystem::path temporary_;
+  int descriptor_ = -1;
+};
+
+/// Writes `text` to `target` atomically. Throws as AtomicFile does.
+void write_file_atomically(const std::filesystem::path& target, std::span<const std::byte> bytes);
+
+}  // namespace tessera

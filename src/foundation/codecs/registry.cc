@@ -1,0 +1,38 @@
+// The list of all families. A new family adds its header and one line here.
+
+#include <algorithm>
+#include <cassert>
+#include <vector>
+
+#include "foundation/codecs/codec.h"
+#include "foundation/codecs/plain.h"
+
+namespace tessera::codecs {
+namespace {
+
+std::vector<const Codec*> collect() {
+  std::vector<const Codec*> all;
+  for (const auto family : {
+           plain_codecs(),
+       }) {
+    all.insert(all.end(), family.begin(), family.end());
+  }
+  std::ranges::sort(all, {}, [](const Codec* codec) { return codec->type(); });
+  return all;
+}
+
+}  // namespace
+
+std::span<const Codec* const> all_codecs() {
+  static const std::vector<const Codec*> all = collect();
+  return all;
+}
+
+const Codec& codec_for(ElementType type) {
+  const auto all = all_codecs();
+  const auto found = std::ranges::find(all, type, [](const Codec* codec) { return codec->type(); });
+  assert(found != all.end());
+  return **found;
+}
+
+}  // namespace tessera::codecs
