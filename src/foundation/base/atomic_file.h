@@ -1,7 +1,7 @@
 // An output file that appears whole or not at all.
 //
-// Bytes go to a temporary file beside the target; commit() makes them durable (fsync) and renames. A file that
-// is never committed is removed, so a failed run leaves nothing behind.
+// Bytes go to a temporary file beside the target; commit() makes them durable (fsync) and renames. A file
+// that is never committed is removed, so a failed run leaves nothing behind.
 #pragma once
 
 #include <cstddef>
@@ -14,8 +14,8 @@ namespace tessera {
 
 class AtomicFile {
  public:
-  /// Creates the temporary file `<target>.partial`. Throws UsageError when the folder does not exist or cannot be
-  /// written to, IoError when the file cannot be created for another reason.
+  /// Creates the temporary file `<target>.partial`. Throws UsageError when the folder does not exist or
+  /// cannot be written to, IoError when the file cannot be created for another reason.
   explicit AtomicFile(const std::filesystem::path& target);
   ~AtomicFile();
   AtomicFile(AtomicFile&& other) noexcept;
@@ -25,8 +25,8 @@ class AtomicFile {
 
   /// Sets the final size at once, so that a full disk is found before hours of work. Throws IoError.
   void reserve(std::uint64_t size);
-  /// Writes all of `bytes` at `offset`. Any thread, any order, disjoint ranges. Throws IoError (for example when the
-  /// disk is full).
+  /// Writes all of `bytes` at `offset`. Any thread, any order, disjoint ranges. Throws IoError (for example
+  /// when the disk is full).
   void write_at(std::uint64_t offset, std::span<const std::byte> bytes);
   /// Makes the content durable and gives it the target's name. Throws IoError.
   void commit();

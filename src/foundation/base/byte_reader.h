@@ -32,8 +32,7 @@ class ByteReader {
 
   /// Reads one fixed-width number. Throws BadFileError when fewer bytes remain; `what` names the field.
   template <class T>
-    requires std::is_arithmetic_v<T>
-  T read(std::string_view what) {
+  requires std::is_arithmetic_v<T> T read(std::string_view what) {
     T value;
     const auto source = take(sizeof(T), what);
     std::memcpy(&value, source.data(), sizeof(T));

@@ -20,7 +20,7 @@ BadFileError::BadFileError(FilePlace place, const std::string& what_is_wrong)
     : Error(describe(place, what_is_wrong)), place_(std::move(place)) {}
 
 IoError::IoError(const std::string& file, const std::string& operation, int error_number)
-    : Error(fmt::format("{}: cannot {}: {}", file, operation,
-                        std::generic_category().message(error_number))) {}
+    : Error(
+          fmt::format("{}: cannot {}: {}", file, operation, std::generic_category().message(error_number))) {}
 
 }  // namespace tessera

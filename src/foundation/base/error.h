@@ -1,8 +1,8 @@
 // The typed errors of the library.
 //
 // User mistakes and bad files throw one of these; broken invariants assert. Every message names the file, the
-// tensor and the byte offset where they apply, and says what to do. The library never prints, aborts or exits:
-// the command line maps each kind to its exit code.
+// tensor and the byte offset where they apply, and says what to do. The library never prints, aborts or
+// exits: the command line maps each kind to its exit code.
 #pragma once
 
 #include <cstdint>

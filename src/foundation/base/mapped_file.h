@@ -21,8 +21,8 @@ class MappedFile {
   std::span<const std::byte> bytes() const { return bytes_; }
   const std::string& path() const { return path_; }
 
-  /// Drops the whole pages inside `range` (a part of bytes()) from this process: resident memory stays bounded
-  /// however large the file is. Reading them again is correct and reads them from the page cache.
+  /// Drops the whole pages inside `range` (a part of bytes()) from this process: resident memory stays
+  /// bounded however large the file is. Reading them again is correct and reads them from the page cache.
   void discard(std::span<const std::byte> range) const;
 
  private:

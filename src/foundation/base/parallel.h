@@ -9,9 +9,10 @@ namespace tessera {
 /// Number of threads that `threads` asks for: itself when positive, else all cores of the machine.
 int resolve_threads(int threads);
 
-/// Calls body(item, worker) for item in [0, items), handed out in order to at most `threads` threads; `worker` is in
-/// [0, resolve_threads(threads)), so that each thread can own a scratch buffer. The first exception (by item) stops the
-/// handing out and is rethrown here, outside the parallel region.
-void parallel_for(std::size_t items, int threads, const std::function<void(std::size_t item, int worker)>& body);
+/// Calls body(item, worker) for item in [0, items), handed out in order to at most `threads` threads;
+/// `worker` is in [0, resolve_threads(threads)), so that each thread can own a scratch buffer. The first
+/// exception (by item) stops the handing out and is rethrown here, outside the parallel region.
+void parallel_for(std::size_t items, int threads,
+                  const std::function<void(std::size_t item, int worker)>& body);
 
 }  // namespace tessera

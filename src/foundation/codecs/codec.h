@@ -1,8 +1,8 @@
 // The contract of a block format: exact decode, and encode under a per-column importance.
 //
-// Decoding equals ggml's bit for bit (shared/formats/BLOCKS.md). Encoding minimises the importance-weighted squared
-// error sum_rc importance[c] * (x[r][c] - y[r][c])^2 within the bytes of the format; it is deterministic, and does not
-// depend on how rows are divided between calls.
+// Decoding equals ggml's bit for bit (shared/formats/BLOCKS.md). Encoding minimises the importance-weighted
+// squared error sum_rc importance[c] * (x[r][c] - y[r][c])^2 within the bytes of the format; it is
+// deterministic, and does not depend on how rows are divided between calls.
 #pragma once
 
 #include <cstddef>

@@ -1,4 +1,5 @@
-// F32, F16 and BF16 rows. SIMD conversions with the scalar ones of float16.h as their twins (the tails use them).
+// F32, F16 and BF16 rows. SIMD conversions with the scalar ones of float16.h as their twins (the tails use
+// them).
 
 #include "foundation/codecs/plain.h"
 

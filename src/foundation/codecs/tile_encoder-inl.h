@@ -1,19 +1,20 @@
-// How every block format is encoded: tiles of rows in SIMD lanes, scales by `fit`, codes by `round`, bytes by `pack`.
+// How every block format is encoded: tiles of rows in SIMD lanes, scales by `fit`, codes by `round`, bytes by
+// `pack`.
 //
-// A tile is one block of columns of kLanes consecutive rows, transposed: x[column * kLanes + lane]. A lane is a row,
-// so formats are written as if for one row, without any horizontal operation; the result of a row is the same
-// whatever its neighbours and however wide the vectors are. The importance is the same for all lanes, so whatever
-// depends on it alone (for example the importance-weighted norm of each codebook entry) is prepared once per block of
-// columns and shared by all rows.
+// A tile is one block of columns of kLanes consecutive rows, transposed: x[column * kLanes + lane]. A lane is
+// a row, so formats are written as if for one row, without any horizontal operation; the result of a row is
+// the same whatever its neighbours and however wide the vectors are. The importance is the same for all
+// lanes, so whatever depends on it alone (for example the importance-weighted norm of each codebook entry) is
+// prepared once per block of columns and shared by all rows.
 //
 // A format is a struct:
 //
 //   struct Format {
 //     static constexpr ElementType kType;
 //     static constexpr std::size_t kBlockWeights, kBlockBytes;
-//     static constexpr std::size_t kGroupWeights;         // the rounding unit: 1, or 4 or 8 in codebook formats
-//     struct Columns;                                     // what the importance of the block's columns determines
-//     static void prepare(const float* importance /*[kBlockWeights]*/, Columns& columns);
+//     static constexpr std::size_t kGroupWeights;         // the rounding unit: 1, or 4 or 8 in codebook
+//     formats struct Columns;                                     // what the importance of the block's
+//     columns determines static void prepare(const float* importance /*[kBlockWeights]*/, Columns& columns);
 //     struct Scales;                                      // the scales of a tile, lane-wise
 //     // (a) Chooses the scales of the tile under the importance.
 //     static void fit(const Columns& columns, const float* x /*[kBlockWeights][kLanes]*/, Scales& scales);
@@ -21,12 +22,13 @@
 //     static void round(const Columns& columns, const Scales& scales, std::size_t group,
 //                       const float* x /*[kGroupWeights][kLanes]*/, std::int32_t* code /*[kLanes]*/);
 //     // Writes the block of one lane.
-//     static void pack(const Scales& scales, const std::int32_t* codes /*[groups][kLanes]*/, std::size_t lane,
+//     static void pack(const Scales& scales, const std::int32_t* codes /*[groups][kLanes]*/, std::size_t
+//     lane,
 //                      std::byte* block /*[kBlockBytes]*/);
 //   };
 //
-// Plain encoding calls fit, then round on every group. Error feedback calls the same two with targets that carry the
-// error of the columns already done.
+// Plain encoding calls fit, then round on every group. Error feedback calls the same two with targets that
+// carry the error of the columns already done.
 //
 // Include once per SIMD target, after hwy/highway.h, inside a file compiled with foreach_target.h.
 
@@ -57,10 +59,11 @@ using LaneVector = hn::Vec<LaneTag>;
 using LaneIntVector = hn::Vec<LaneIntTag>;
 inline constexpr std::size_t kLanes = hn::MaxLanes(LaneTag());
 
-/// Copies one block of columns of up to kLanes rows into x[column * kLanes + lane]. Missing rows repeat the last one.
+/// Copies one block of columns of up to kLanes rows into x[column * kLanes + lane]. Missing rows repeat the
+/// last one.
 template <std::size_t kBlockWeights>
-void transpose_tile(const EncodeInput& input, std::size_t first_row, std::size_t rows, std::size_t first_column,
-                    float* HWY_RESTRICT x) {
+void transpose_tile(const EncodeInput& input, std::size_t first_row, std::size_t rows,
+                    std::size_t first_column, float* HWY_RESTRICT x) {
   for (std::size_t lane = 0; lane < kLanes; ++lane) {
     const std::size_t row = first_row + std::min(lane, rows - 1);
     const float* HWY_RESTRICT from = input.weights.data() + row * input.columns + first_column;
@@ -81,7 +84,8 @@ struct TileScratch {
 
 /// Encodes one tile and writes the blocks of its real rows, `row_stride` bytes apart.
 template <class Format>
-void encode_tile(TileScratch<Format>& scratch, std::size_t rows, std::byte* first_block, std::size_t row_stride) {
+void encode_tile(TileScratch<Format>& scratch, std::size_t rows, std::byte* first_block,
+                 std::size_t row_stride) {
   using Scratch = TileScratch<Format>;
   Format::fit(scratch.columns, scratch.x, scratch.scales);
   for (std::size_t group = 0; group < Scratch::kGroups; ++group) {

@@ -1,4 +1,5 @@
-// Scalar conversions between float32 and the two 16-bit float types, as ggml makes them (BLOCKS.md section 4).
+// Scalar conversions between float32 and the two 16-bit float types, as ggml makes them (BLOCKS.md section
+// 4).
 #pragma once
 
 #include <bit>

@@ -9,8 +9,8 @@
 
 namespace tessera {
 
-/// Name, element type and shape. The shape is outermost first: [rows, columns] for a linear, [experts, rows, columns]
-/// for stacked experts, [columns] for a vector. GGUF's reversed order exists only inside formats/.
+/// Name, element type and shape. The shape is outermost first: [rows, columns] for a linear, [experts, rows,
+/// columns] for stacked experts, [columns] for a vector. GGUF's reversed order exists only inside formats/.
 struct TensorDescriptor {
   std::string name;
   ElementType type;

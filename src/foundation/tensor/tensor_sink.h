@@ -9,8 +9,8 @@
 
 namespace tessera {
 
-/// The tensors of a sink are declared when it is made, so every row has its place from the start and rows may arrive
-/// in any order and from any thread.
+/// The tensors of a sink are declared when it is made, so every row has its place from the start and rows may
+/// arrive in any order and from any thread.
 class TensorSink {
  public:
   virtual ~TensorSink() = default;

@@ -1,7 +1,8 @@
-// Reading weights tensor by tensor, row by row, on demand: the one interface behind which every input file sits.
+// Reading weights tensor by tensor, row by row, on demand: the one interface behind which every input file
+// sits.
 //
-// Nothing loads a whole model: a consumer asks for a range of rows, uses it, and discards it, so resident memory is
-// bounded by the ranges in flight.
+// Nothing loads a whole model: a consumer asks for a range of rows, uses it, and discards it, so resident
+// memory is bounded by the ranges in flight.
 #pragma once
 
 #include <cstddef>
@@ -32,8 +33,9 @@ class WeightSource {
   /// All tensors, in the order in which they are stored. Stable for the life of the source.
   virtual std::span<const TensorDescriptor> tensors() const = 0;
 
-  /// Bytes of these rows in the tensor's stored type. The span is valid until the next call with the same `scratch`
-  /// (it may point into a memory map or into `scratch`). Callable from several threads with distinct scratches.
+  /// Bytes of these rows in the tensor's stored type. The span is valid until the next call with the same
+  /// `scratch` (it may point into a memory map or into `scratch`). Callable from several threads with
+  /// distinct scratches.
   virtual std::span<const std::byte> stored_rows(std::size_t tensor, RowRange rows,
                                                  std::vector<std::byte>& scratch) const = 0;
 

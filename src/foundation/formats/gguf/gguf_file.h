@@ -18,8 +18,8 @@ class GgufFile : public WeightSource {
   virtual std::uint64_t file_bytes() const = 0;
 };
 
-/// Opens `path`; when it is the first part of a split model, all parts, with the split.* keys removed from the
-/// metadata. Throws BadFileError naming file, tensor and offset.
+/// Opens `path`; when it is the first part of a split model, all parts, with the split.* keys removed from
+/// the metadata. Throws BadFileError naming file, tensor and offset.
 std::unique_ptr<GgufFile> open_gguf(const std::filesystem::path& path);
 
 /// Whether the file starts with the GGUF magic. False when it cannot be read.

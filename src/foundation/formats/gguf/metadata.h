@@ -25,8 +25,9 @@ using Array = std::variant<std::vector<std::uint8_t>, std::vector<std::int8_t>, 
                            std::vector<float>, std::vector<Boolean>, std::vector<std::string>, std::monostate,
                            std::vector<std::uint64_t>, std::vector<std::int64_t>, std::vector<double>>;
 
-using Value = std::variant<std::uint8_t, std::int8_t, std::uint16_t, std::int16_t, std::uint32_t, std::int32_t, float,
-                           bool, std::string, Array, std::uint64_t, std::int64_t, double>;
+using Value =
+    std::variant<std::uint8_t, std::int8_t, std::uint16_t, std::int16_t, std::uint32_t, std::int32_t, float,
+                 bool, std::string, Array, std::uint64_t, std::int64_t, double>;
 
 class Metadata {
  public:

@@ -28,7 +28,8 @@ struct ImatrixFile {
   std::map<std::string, Entry> entries;
 };
 
-/// Reads either form (told apart by the first four bytes). Throws BadFileError: damaged, non-finite or negative sums.
+/// Reads either form (told apart by the first four bytes). Throws BadFileError: damaged, non-finite or
+/// negative sums.
 ImatrixFile read_imatrix(const std::filesystem::path& path);
 
 /// Writes the GGUF form.

@@ -19,8 +19,8 @@ struct WriteSettings {
   std::map<std::string, std::string> metadata = {{"format", "pt"}};
 };
 
-/// Creates model.safetensors (or its shards and index) in the existing folder `folder`. Only plain element types.
-/// Throws UsageError or IoError.
+/// Creates model.safetensors (or its shards and index) in the existing folder `folder`. Only plain element
+/// types. Throws UsageError or IoError.
 std::unique_ptr<TensorSink> create_safetensors(const std::filesystem::path& folder,
                                                const std::vector<TensorDescriptor>& tensors,
                                                const WriteSettings& settings = {});
