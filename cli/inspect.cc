@@ -1,0 +1,7 @@
+#include "command.h"
+
+namespace tessera::cli {
+
+void add_inspect(CLI::App&) {}
+
+}  // namespace tessera::cli
