@@ -27,6 +27,9 @@ std::filesystem::path folder_of(const std::filesystem::path& target) {
 }  // namespace
 
 AtomicFile::AtomicFile(const std::filesystem::path& target) : target_(target), temporary_(target) {
+  if (std::filesystem::is_directory(target)) {
+    throw UsageError(target.string() + ": cannot write here: it is a folder; give the name of a file");
+  }
   temporary_ += ".partial";
   descriptor_ = ::open(temporary_.c_str(), O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
   if (descriptor_ >= 0) return;
@@ -51,11 +54,11 @@ AtomicFile::AtomicFile(AtomicFile&& other) noexcept
 
 void AtomicFile::reserve(std::uint64_t size) {
   if (size == 0) return;
-  const int result = ::posix_fallocate(descriptor_, 0, static_cast<off_t>(size));
-  // A file system without preallocation still works; it reports a full disk when it is reached.
-  if (result != 0 && result != EOPNOTSUPP && result != EINVAL) {
-    throw IoError(target_.string(), "reserve " + std::to_string(size) + " bytes for", result);
-  }
+  // Not posix_fallocate: where a file system cannot preallocate, it writes into every block instead. Such a
+  // file system gets its size only, and reports a full disk when it is reached.
+  int result = ::fallocate(descriptor_, 0, 0, static_cast<off_t>(size));
+  if (result != 0 && errno == EOPNOTSUPP) result = ::ftruncate(descriptor_, static_cast<off_t>(size));
+  if (result != 0) throw IoError(target_.string(), "reserve " + std::to_string(size) + " bytes for", errno);
 }
 
 void AtomicFile::write_at(std::uint64_t offset, std::span<const std::byte> bytes) {
@@ -70,8 +73,12 @@ void AtomicFile::write_at(std::uint64_t offset, std::span<const std::byte> bytes
   }
 }
 
-void AtomicFile::commit() {
+void AtomicFile::sync() {
   if (::fsync(descriptor_) != 0) throw IoError(target_.string(), "make durable", errno);
+}
+
+void AtomicFile::commit() {
+  sync();
   const int descriptor = std::exchange(descriptor_, -1);
   if (::close(descriptor) != 0) throw IoError(target_.string(), "close", errno);
   if (::rename(temporary_.c_str(), target_.c_str()) != 0) {

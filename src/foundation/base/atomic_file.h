@@ -28,6 +28,8 @@ class AtomicFile {
   /// Writes all of `bytes` at `offset`. Any thread, any order, disjoint ranges. Throws IoError (for example
   /// when the disk is full).
   void write_at(std::uint64_t offset, std::span<const std::byte> bytes);
+  /// Makes the content durable, still under the temporary name. Throws IoError.
+  void sync();
   /// Makes the content durable and gives it the target's name. Throws IoError.
   void commit();
 

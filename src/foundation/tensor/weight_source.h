@@ -42,8 +42,9 @@ class WeightSource {
   /// Says that these rows will not be needed soon, so that their memory can be given back.
   virtual void discard(std::size_t tensor, RowRange rows) const = 0;
 
-  /// Index of the tensor of this name, or empty.
-  std::optional<std::size_t> find(std::string_view tensor_name) const;
+  /// Index of the tensor of this name, or empty. The default looks at every name; sources with many tensors
+  /// keep a TensorIndex.
+  virtual std::optional<std::size_t> find(std::string_view tensor_name) const;
 };
 
 }  // namespace tessera

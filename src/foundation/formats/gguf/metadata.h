@@ -33,6 +33,10 @@ class Metadata {
  public:
   using Entry = std::pair<std::string, Value>;
 
+  Metadata() = default;
+  /// Takes over entries whose keys differ from each other.
+  explicit Metadata(std::vector<Entry> entries) : entries_(std::move(entries)) {}
+
   const std::vector<Entry>& entries() const { return entries_; }
   const Value* find(std::string_view key) const;
   bool contains(std::string_view key) const { return find(key) != nullptr; }
