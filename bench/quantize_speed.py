@@ -1,0 +1,83 @@
+#!/usr/bin/env python3
+"""Compares `tessera quantize --pure` with `llama-quantize --pure`, whole process, on generated F16 models.
+
+For every type the two programs and `cp` run in turn, REPEAT times, on the same file in the page cache; the table gives
+medians of the wall clock. Without llama.cpp its columns are empty. Outputs are thrown away.
+
+    bench/quantize_speed.py --program build/tessera --make-model build/bench/make_model --weights 25e6 200e6
+"""
+import argparse
+import os
+import statistics
+import tempfile
+
+from peers import ALL_TYPES, NEEDS_IMATRIX, Peers, print_machine, print_table, run_measured
+
+
+def parse_arguments():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--program", default="build/tessera")
+    parser.add_argument("--make-model", default="build/bench/make_model")
+    parser.add_argument("--weights", type=float, nargs="+", default=[25e6, 200e6])
+    parser.add_argument("--types", nargs="+", default=ALL_TYPES)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--repeat", type=int, default=3)
+    parser.add_argument("--imatrix", choices=["required", "all"], default="required",
+                        help="give the importance matrix only to types that need one, or to all")
+    parser.add_argument("--folder", default="/tmp", help="where the model and the outputs go")
+    return parser.parse_args()
+
+
+def measure(commands, repeat):
+    """Median seconds of each named command, run in turn."""
+    seconds = {name: [] for name in commands}
+    for _ in range(repeat):
+        for name, command in commands.items():
+            seconds[name].append(run_measured(command).seconds)
+    return {name: statistics.median(values) for name, values in seconds.items()}
+
+
+def commands_for(type_name, arguments, peers, model, imatrix, output):
+    use_imatrix = arguments.imatrix == "all" or type_name in NEEDS_IMATRIX
+    commands = {"tessera": [arguments.program, "quantize", model, "-o", output, "--type", type_name, "--pure",
+                            "--quiet", "--threads", arguments.threads,
+                            *(["--imatrix", imatrix] if use_imatrix else [])]}
+    if peers:
+        commands["llama"] = peers.quantize_command(type_name, model, output, arguments.threads,
+                                                   imatrix if use_imatrix else None)
+    commands["cp"] = ["cp", model, output]
+    return commands
+
+
+def compare_at(weights, arguments, peers, folder):
+    model, imatrix, output = (os.path.join(folder, name) for name in ("model.gguf", "imatrix.gguf", "output.gguf"))
+    run_measured([arguments.make_model, "-o", model, "--imatrix", imatrix, "--weights", weights])
+    run_measured(["cat", model])  # into the page cache
+    size = os.path.getsize(model)
+    print(f"\n{weights / 1e6:.0f} M weights, {size / 1e6:.0f} MB in F16, {arguments.threads} threads, "
+          f"median of {arguments.repeat}, importance matrix: {arguments.imatrix}\n", flush=True)
+    rows = []
+    for type_name in arguments.types:
+        times = measure(commands_for(type_name, arguments, peers, model, imatrix, output), arguments.repeat)
+        llama = times.get("llama")
+        rows.append([type_name, f"{times['tessera']:.2f}", f"{llama:.2f}" if llama else "",
+                     f"{llama / times['tessera']:.2f}" if llama else "", f"{times['cp']:.2f}",
+                     f"{times['tessera'] / times['cp']:.2f}"])
+        print(f"  {type_name}: {rows[-1][1]} s, llama-quantize {rows[-1][2] or '-'} s", flush=True)
+    print()
+    print_table(["type", "tessera s", "llama-quantize s", "times faster", "cp s", "times cp"], rows)
+
+
+def main():
+    arguments = parse_arguments()
+    peers = Peers()
+    if not peers:
+        print("llama-quantize was not found: its columns stay empty (put llama.cpp's tools in PATH)")
+    print_machine()
+    with tempfile.TemporaryDirectory(prefix="tessera-bench-", dir=arguments.folder) as folder:
+        for weights in arguments.weights:
+            compare_at(weights, arguments, peers, folder)
+
+
+if __name__ == "__main__":
+    main()
