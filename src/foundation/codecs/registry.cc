@@ -6,6 +6,7 @@
 
 #include "foundation/codecs/codec.h"
 #include "foundation/codecs/plain.h"
+#include "foundation/codecs/symmetric.h"
 
 namespace tessera::codecs {
 namespace {
@@ -14,6 +15,7 @@ std::vector<const Codec*> collect() {
   std::vector<const Codec*> all;
   for (const auto family : {
            plain_codecs(),
+           symmetric_codecs(),
        }) {
     all.insert(all.end(), family.begin(), family.end());
   }

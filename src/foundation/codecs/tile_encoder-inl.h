@@ -25,7 +25,14 @@
 //     static void pack(const Scales& scales, const std::int32_t* codes /*[groups][kLanes]*/, std::size_t
 //     lane,
 //                      std::byte* block /*[kBlockBytes]*/);
+//     // Or, instead of pack and without a loop over lanes: the blocks of all lanes as little-endian 32-bit
+//     words. Pays
+//     // where encoding is so light that packing would be the larger part of it.
+//     static void pack_words(const Scales& scales, const std::int32_t* codes /*[groups][kLanes]*/,
+//                            std::uint32_t* words /*[(kBlockBytes + 3) / 4][kLanes]*/);
 //   };
+//
+// The importance that `prepare` gets has mean 1 over the block and is nowhere zero (normalize_importance).
 //
 // Plain encoding calls fit, then round on every group. Error feedback calls the same two with targets that
 // carry the error of the columns already done.
@@ -45,8 +52,11 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <span>
+#include <vector>
 
 #include "foundation/codecs/codec.h"
+#include "foundation/codecs/tile_transpose-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace tessera::codecs::HWY_NAMESPACE {
@@ -64,10 +74,28 @@ inline constexpr std::size_t kLanes = hn::MaxLanes(LaneTag());
 template <std::size_t kBlockWeights>
 void transpose_tile(const EncodeInput& input, std::size_t first_row, std::size_t rows,
                     std::size_t first_column, float* HWY_RESTRICT x) {
+  const float* lane_rows[kLanes];
   for (std::size_t lane = 0; lane < kLanes; ++lane) {
     const std::size_t row = first_row + std::min(lane, rows - 1);
-    const float* HWY_RESTRICT from = input.weights.data() + row * input.columns + first_column;
-    for (std::size_t i = 0; i < kBlockWeights; ++i) x[i * kLanes + lane] = from[i];
+    lane_rows[lane] = input.weights.data() + row * input.columns + first_column;
+  }
+  transpose_rows<kBlockWeights>(LaneTag(), lane_rows, x);
+}
+
+/// The importance of one block of columns as formats want it: mean 1, so that its unit cannot overflow a sum,
+/// and nowhere zero, so that columns that calibration never saw still get a sensible code. Absent or all
+/// zero: all 1.
+inline void normalize_importance(std::span<const float> importance, std::span<float> normalized) {
+  constexpr float kSmallestShare = 1e-6f;
+  double sum = 0;
+  for (const float value : importance) sum += value;
+  if (sum == 0) {
+    std::ranges::fill(normalized, 1.0f);
+    return;
+  }
+  const double mean = sum / static_cast<double>(importance.size());
+  for (std::size_t i = 0; i < importance.size(); ++i) {
+    normalized[i] = std::max(static_cast<float>(importance[i] / mean), kSmallestShare);
   }
 }
 
@@ -75,47 +103,72 @@ void transpose_tile(const EncodeInput& input, std::size_t first_row, std::size_t
 template <class Format>
 struct TileScratch {
   static constexpr std::size_t kGroups = Format::kBlockWeights / Format::kGroupWeights;
+  static constexpr std::size_t kBlockWords = (Format::kBlockBytes + 3) / 4;
   alignas(64) float x[Format::kBlockWeights * kLanes];
   alignas(64) std::int32_t codes[kGroups * kLanes];
-  alignas(64) float importance[Format::kBlockWeights];
-  typename Format::Columns columns;
+  alignas(64) std::uint32_t words[kBlockWords * kLanes];
   typename Format::Scales scales;
 };
 
 /// Encodes one tile and writes the blocks of its real rows, `row_stride` bytes apart.
 template <class Format>
-void encode_tile(TileScratch<Format>& scratch, std::size_t rows, std::byte* first_block,
-                 std::size_t row_stride) {
-  using Scratch = TileScratch<Format>;
-  Format::fit(scratch.columns, scratch.x, scratch.scales);
-  for (std::size_t group = 0; group < Scratch::kGroups; ++group) {
-    Format::round(scratch.columns, scratch.scales, group, scratch.x + group * Format::kGroupWeights * kLanes,
+void encode_tile(const typename Format::Columns& columns, TileScratch<Format>& scratch, std::size_t rows,
+                 std::byte* first_block, std::size_t row_stride) {
+  Format::fit(columns, scratch.x, scratch.scales);
+  for (std::size_t group = 0; group < TileScratch<Format>::kGroups; ++group) {
+    Format::round(columns, scratch.scales, group, scratch.x + group * Format::kGroupWeights * kLanes,
                   scratch.codes + group * kLanes);
   }
-  for (std::size_t lane = 0; lane < rows; ++lane) {
-    Format::pack(scratch.scales, scratch.codes, lane, first_block + lane * row_stride);
+  if constexpr (requires { Format::pack_words(scratch.scales, scratch.codes, scratch.words); }) {
+    Format::pack_words(scratch.scales, scratch.codes, scratch.words);
+    store_lane_words<Format::kBlockBytes>(hn::RebindToUnsigned<LaneTag>(), scratch.words, rows, first_block,
+                                          row_stride);
+  } else {
+    for (std::size_t lane = 0; lane < rows; ++lane) {
+      Format::pack(scratch.scales, scratch.codes, lane, first_block + lane * row_stride);
+    }
   }
 }
 
-/// Encodes all rows of `input`. Blocks of columns are the outer loop, so each is prepared once.
+/// Prepares blocks [first, first + columns.size()); without importance they are all alike and one is enough.
+template <class Format>
+void prepare_blocks(const EncodeInput& input, std::size_t first,
+                    std::span<typename Format::Columns> columns) {
+  alignas(64) float importance[Format::kBlockWeights];
+  for (std::size_t i = 0; i < columns.size(); ++i) {
+    if (input.importance.empty()) {
+      std::ranges::fill(importance, 1.0f);
+    } else {
+      normalize_importance(
+          input.importance.subspan((first + i) * Format::kBlockWeights, Format::kBlockWeights), importance);
+    }
+    Format::prepare(importance, columns[i]);
+  }
+}
+
+/// Encodes all rows of `input`, a panel of blocks of columns at a time: as many as can stay prepared in the
+/// cache.
 template <class Format>
 void encode_rows(const EncodeInput& input, std::byte* out) {
+  constexpr std::size_t kPanelBytes = 64 * 1024;
   const std::size_t rows = input.rows();
   const std::size_t blocks = input.columns / Format::kBlockWeights;
   const std::size_t row_stride = blocks * Format::kBlockBytes;
+  const bool alike = input.importance.empty();
+  const std::size_t panel =
+      alike ? blocks : std::clamp<std::size_t>(kPanelBytes / sizeof(typename Format::Columns), 1, blocks);
+  std::vector<typename Format::Columns> columns(alike ? 1 : panel);
   const auto scratch = std::make_unique<TileScratch<Format>>();
-  for (std::size_t block = 0; block < blocks; ++block) {
-    const std::size_t first_column = block * Format::kBlockWeights;
-    if (block == 0 || !input.importance.empty()) {
-      for (std::size_t i = 0; i < Format::kBlockWeights; ++i) {
-        scratch->importance[i] = input.importance.empty() ? 1.0f : input.importance[first_column + i];
-      }
-      Format::prepare(scratch->importance, scratch->columns);
-    }
+  for (std::size_t first = 0; first < blocks; first += panel) {
+    const std::size_t end = std::min(first + panel, blocks);
+    prepare_blocks<Format>(input, first, std::span(columns).first(alike ? 1 : end - first));
     for (std::size_t row = 0; row < rows; row += kLanes) {
       const std::size_t count = std::min(kLanes, rows - row);
-      transpose_tile<Format::kBlockWeights>(input, row, count, first_column, scratch->x);
-      encode_tile(*scratch, count, out + row * row_stride + block * Format::kBlockBytes, row_stride);
+      for (std::size_t block = first; block < end; ++block) {
+        transpose_tile<Format::kBlockWeights>(input, row, count, block * Format::kBlockWeights, scratch->x);
+        encode_tile(columns[alike ? 0 : block - first], *scratch, count,
+                    out + row * row_stride + block * Format::kBlockBytes, row_stride);
+      }
     }
   }
 }
