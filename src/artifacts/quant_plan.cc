@@ -1,0 +1,54 @@
+#include "artifacts/quant_plan.h"
+
+namespace tessera {
+
+std::string_view name_of(ChoiceReason reason) {
+  switch (reason) {
+    case ChoiceReason::kept:
+      return "kept";
+    case ChoiceReason::kept_output:
+      return "left as it is";
+    case ChoiceReason::recipe_default:
+      return "recipe default";
+    case ChoiceReason::recipe_rule:
+      return "recipe rule";
+    case ChoiceReason::pure:
+      return "pure";
+    case ChoiceReason::tensor_type_option:
+      return "--tensor-type";
+    case ChoiceReason::output_type_option:
+      return "--output-tensor-type";
+    case ChoiceReason::embedding_type_option:
+      return "--token-embedding-type";
+  }
+  return "unknown";
+}
+
+PlanSize size_of(const QuantPlan& plan) {
+  PlanSize size;
+  for (const auto& tensor : plan.tensors) {
+    size.weights += tensor.source.weights();
+    size.source_bytes += tensor.source.bytes();
+    size.target_bytes += tensor.output().bytes();
+  }
+  return size;
+}
+
+nlohmann::json to_json(const QuantPlan& plan) {
+  auto tensors = nlohmann::json::array();
+  for (const auto& tensor : plan.tensors) {
+    nlohmann::json row = {{"name", tensor.source.name},
+                          {"role", name_of(tensor.place.role)},
+                          {"shape", tensor.source.shape},
+                          {"from", name_of(tensor.source.type)},
+                          {"to", name_of(tensor.target)},
+                          {"reason", name_of(tensor.reason)},
+                          {"source_bytes", tensor.source.bytes()},
+                          {"bytes", tensor.output().bytes()}};
+    if (tensor.wanted) row["wanted"] = name_of(*tensor.wanted);
+    tensors.push_back(std::move(row));
+  }
+  return {{"recipe", plan.recipe}, {"file_type", plan.file_type}, {"tensors", std::move(tensors)}};
+}
+
+}  // namespace tessera
