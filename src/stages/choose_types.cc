@@ -8,7 +8,7 @@
 #include <set>
 
 #include "foundation/base/error.h"
-#include "stages/kept_tensors.h"
+#include "model/architecture/kept_tensors.h"
 
 namespace tessera::stages {
 namespace {
@@ -174,9 +174,9 @@ QuantPlan choose_types(std::span<const TensorDescriptor> tensors, const model::M
   for (const auto& tensor : tensors) {
     PlannedTensor planned{tensor, model::place_of(tensor.name), tensor.type, ChoiceReason::kept};
     const bool is_output = tensor.name == "output.weight";
-    if (may_be_quantized(tensor) && is_output && choice.leave_output) {
+    if (model::may_be_quantized(tensor) && is_output && choice.leave_output) {
       planned.reason = ChoiceReason::kept_output;
-    } else if (may_be_quantized(tensor)) {
+    } else if (model::may_be_quantized(tensor)) {
       const bool tied = !facts.has_output && tensor.name == "token_embd.weight";
       const auto role = tied ? TensorRole::output : planned.place.role;
       const auto chosen = choose({tensor, role, positions.find(planned.place), facts, choice}, overrides);

@@ -1,10 +1,10 @@
-#include "stages/kept_tensors.h"
+#include "model/architecture/kept_tensors.h"
 
 #include <algorithm>
 #include <array>
 #include <string_view>
 
-namespace tessera::stages {
+namespace tessera::model {
 namespace {
 
 /// Parts of names: norms, expert routers, positional embeddings, and small matrices of other architectures.
@@ -48,4 +48,4 @@ bool may_be_quantized(const TensorDescriptor& tensor) {
          });
 }
 
-}  // namespace tessera::stages
+}  // namespace tessera::model
