@@ -5,6 +5,8 @@
 #include <vector>
 
 #include "foundation/codecs/codec.h"
+#include "foundation/codecs/fp4.h"
+#include "foundation/codecs/iq4.h"
 #include "foundation/codecs/plain.h"
 #include "foundation/codecs/symmetric.h"
 
@@ -16,6 +18,8 @@ std::vector<const Codec*> collect() {
   for (const auto family : {
            plain_codecs(),
            symmetric_codecs(),
+           fp4_codecs(),
+           iq4_codecs(),
        }) {
     all.insert(all.end(), family.begin(), family.end());
   }
