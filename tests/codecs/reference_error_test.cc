@@ -30,6 +30,9 @@ double allowed_ratio(ElementType type) {
   }
 }
 
+/// Room for adding the same errors in another order than the reference did.
+constexpr double kSummation = 1 + 1e-9;
+
 struct Reference {
   std::vector<float> weights;
   std::vector<float> importance;
@@ -63,7 +66,7 @@ TEST_P(ReferenceError, WithImportanceIsNotAboveTheReferenceOnAnySimdPath) {
         reconstruct(*GetParam(), {reference.weights, reference.columns(), reference.importance});
     const double error =
         weighted_squared_error(reference.weights, decoded, reference.columns(), reference.importance);
-    EXPECT_LE(error, limit * allowed_ratio(GetParam()->type())) << hwy::TargetName(target);
+    EXPECT_LE(error, limit * allowed_ratio(GetParam()->type()) * kSummation) << hwy::TargetName(target);
     fmt::print("{:8} {:8} weighted error {:.5g}, {:.4f} of the reference\n", codec_name(GetParam()),
                hwy::TargetName(target), error, error / limit);
   }
@@ -76,7 +79,7 @@ TEST_P(ReferenceError, WithoutImportanceIsNotAboveTheReference) {
   const auto decoded = reconstruct(*GetParam(), {reference.weights, reference.columns(), {}});
   const double error =
       weighted_squared_error(reference.weights, decoded, reference.columns(), reference.importance);
-  EXPECT_LE(error, limit.get<double>());
+  EXPECT_LE(error, limit.get<double>() * kSummation);
   fmt::print("{:8} without importance {:.5g}, {:.4f} of the reference\n", codec_name(GetParam()), error,
              error / limit.get<double>());
 }

@@ -13,6 +13,8 @@
 #include <hwy/foreach_target.h>  // must come before highway.h
 #include <hwy/highway.h>
 
+#include "foundation/codecs/half-inl.h"
+
 HWY_BEFORE_NAMESPACE();
 namespace tessera::codecs::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
@@ -52,6 +54,44 @@ void decode_bf16(const std::byte* from, float* to, std::size_t count) {
   }
 }
 
+void encode_f16(const float* from, std::byte* to, std::size_t count) {
+  const F32Tag d;
+  const hn::RebindToSigned<F32Tag> d32;
+  const hn::Rebind<std::uint16_t, F32Tag> d16;
+  auto* halves = reinterpret_cast<std::uint16_t*>(to);
+  std::size_t i = 0;
+  for (; i + hn::Lanes(d) <= count; i += hn::Lanes(d)) {
+    const auto half = hn::BitCast(d32, half_bits(d, hn::LoadU(d, from + i)));
+    hn::StoreU(hn::DemoteTo(d16, half), d16, halves + i);
+  }
+  for (; i < count; ++i) {
+    const std::uint16_t half = half_from_float(from[i]);
+    std::memcpy(to + 2 * i, &half, 2);
+  }
+}
+
+void encode_bf16(const float* from, std::byte* to, std::size_t count) {
+  const F32Tag d;
+  const hn::RebindToUnsigned<F32Tag> du;
+  const hn::RebindToSigned<F32Tag> d32;
+  const hn::Rebind<std::uint16_t, F32Tag> d16;
+  auto* target = reinterpret_cast<std::uint16_t*>(to);
+  std::size_t i = 0;
+  for (; i + hn::Lanes(d) <= count; i += hn::Lanes(d)) {
+    const auto value = hn::LoadU(d, from + i);
+    const auto bits = hn::BitCast(du, value);
+    const auto odd = hn::And(hn::ShiftRight<16>(bits), hn::Set(du, 1u));
+    const auto rounded = hn::ShiftRight<16>(hn::Add(hn::Add(bits, odd), hn::Set(du, 0x7FFFu)));
+    const auto quiet = hn::Or(hn::ShiftRight<16>(bits), hn::Set(du, 64u));
+    const auto result = hn::IfThenElse(hn::RebindMask(du, hn::IsNaN(value)), quiet, rounded);
+    hn::StoreU(hn::DemoteTo(d16, hn::BitCast(d32, result)), d16, target + i);
+  }
+  for (; i < count; ++i) {
+    const std::uint16_t rounded = bfloat16_from_float(from[i]);
+    std::memcpy(to + 2 * i, &rounded, 2);
+  }
+}
+
 }  // namespace tessera::codecs::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 
@@ -61,14 +101,8 @@ namespace {
 
 HWY_EXPORT(decode_f16);
 HWY_EXPORT(decode_bf16);
-
-template <auto convert>
-void encode_16(std::span<const float> weights, std::byte* out) {
-  for (std::size_t i = 0; i < weights.size(); ++i) {
-    const std::uint16_t value = convert(weights[i]);
-    std::memcpy(out + 2 * i, &value, 2);
-  }
-}
+HWY_EXPORT(encode_f16);
+HWY_EXPORT(encode_bf16);
 
 class F32Codec final : public Codec {
  public:
@@ -88,7 +122,7 @@ class F16Codec final : public Codec {
     HWY_DYNAMIC_DISPATCH(decode_f16)(blocks.data(), weights.data(), weights.size());
   }
   void encode(const EncodeInput& input, std::span<std::byte> blocks) const override {
-    encode_16<half_from_float>(input.weights, blocks.data());
+    HWY_DYNAMIC_DISPATCH(encode_f16)(input.weights.data(), blocks.data(), input.weights.size());
   }
 };
 
@@ -99,7 +133,7 @@ class Bf16Codec final : public Codec {
     HWY_DYNAMIC_DISPATCH(decode_bf16)(blocks.data(), weights.data(), weights.size());
   }
   void encode(const EncodeInput& input, std::span<std::byte> blocks) const override {
-    encode_16<bfloat16_from_float>(input.weights, blocks.data());
+    HWY_DYNAMIC_DISPATCH(encode_bf16)(input.weights.data(), blocks.data(), input.weights.size());
   }
 };
 

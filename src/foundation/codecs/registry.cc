@@ -4,11 +4,14 @@
 #include <cassert>
 #include <vector>
 
+#include "foundation/codecs/affine.h"
+#include "foundation/codecs/binary.h"
 #include "foundation/codecs/codec.h"
 #include "foundation/codecs/fp4.h"
 #include "foundation/codecs/iq4.h"
 #include "foundation/codecs/plain.h"
 #include "foundation/codecs/symmetric.h"
+#include "foundation/codecs/ternary.h"
 
 namespace tessera::codecs {
 namespace {
@@ -20,6 +23,9 @@ std::vector<const Codec*> collect() {
            symmetric_codecs(),
            fp4_codecs(),
            iq4_codecs(),
+           affine_codecs(),
+           binary_codecs(),
+           ternary_codecs(),
        }) {
     all.insert(all.end(), family.begin(), family.end());
   }

@@ -209,28 +209,44 @@ using Out = std::span<std::byte>;
 
 const BlockCodec kQ2_0(
     ElementType::Q2_0,
-    [](Blocks blocks, Weights y) { HWY_DYNAMIC_DISPATCH(decode_q2_0)
-                                   (blocks.data(), y.data(), y.size()); },
-    [](const EncodeInput& input, Out out) { HWY_DYNAMIC_DISPATCH(encode_q2_0)
-                                            (input, out.data()); });
+    [](Blocks blocks, Weights y) {
+      HWY_DYNAMIC_DISPATCH(decode_q2_0)
+      (blocks.data(), y.data(), y.size());
+    },
+    [](const EncodeInput& input, Out out) {
+      HWY_DYNAMIC_DISPATCH(encode_q2_0)
+      (input, out.data());
+    });
 const BlockCodec kQ4_0(
     ElementType::Q4_0,
-    [](Blocks blocks, Weights y) { HWY_DYNAMIC_DISPATCH(decode_q4_0)
-                                   (blocks.data(), y.data(), y.size()); },
-    [](const EncodeInput& input, Out out) { HWY_DYNAMIC_DISPATCH(encode_q4_0)
-                                            (input, out.data()); });
+    [](Blocks blocks, Weights y) {
+      HWY_DYNAMIC_DISPATCH(decode_q4_0)
+      (blocks.data(), y.data(), y.size());
+    },
+    [](const EncodeInput& input, Out out) {
+      HWY_DYNAMIC_DISPATCH(encode_q4_0)
+      (input, out.data());
+    });
 const BlockCodec kQ5_0(
     ElementType::Q5_0,
-    [](Blocks blocks, Weights y) { HWY_DYNAMIC_DISPATCH(decode_q5_0)
-                                   (blocks.data(), y.data(), y.size()); },
-    [](const EncodeInput& input, Out out) { HWY_DYNAMIC_DISPATCH(encode_q5_0)
-                                            (input, out.data()); });
+    [](Blocks blocks, Weights y) {
+      HWY_DYNAMIC_DISPATCH(decode_q5_0)
+      (blocks.data(), y.data(), y.size());
+    },
+    [](const EncodeInput& input, Out out) {
+      HWY_DYNAMIC_DISPATCH(encode_q5_0)
+      (input, out.data());
+    });
 const BlockCodec kQ8_0(
     ElementType::Q8_0,
-    [](Blocks blocks, Weights y) { HWY_DYNAMIC_DISPATCH(decode_q8_0)
-                                   (blocks.data(), y.data(), y.size()); },
-    [](const EncodeInput& input, Out out) { HWY_DYNAMIC_DISPATCH(encode_q8_0)
-                                            (input, out.data()); });
+    [](Blocks blocks, Weights y) {
+      HWY_DYNAMIC_DISPATCH(decode_q8_0)
+      (blocks.data(), y.data(), y.size());
+    },
+    [](const EncodeInput& input, Out out) {
+      HWY_DYNAMIC_DISPATCH(encode_q8_0)
+      (input, out.data());
+    });
 
 }  // namespace
 
