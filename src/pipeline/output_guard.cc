@@ -1,0 +1,64 @@
+#include "pipeline/output_guard.h"
+
+#include <fmt/format.h>
+
+#include <charconv>
+#include <string>
+#include <string_view>
+
+#include "foundation/base/error.h"
+#include "foundation/formats/gguf/split_name.h"
+
+namespace tessera::pipeline {
+namespace {
+
+namespace fs = std::filesystem;
+
+/// The part count that a name like PREFIX-00001-of-00003.gguf states; 0 when it is none.
+std::uint64_t stated_part_count(const fs::path& path) {
+  constexpr std::string_view kMiddle = "-00001-of-";
+  const std::string name = path.filename().string();
+  const auto middle = name.rfind(kMiddle);
+  if (middle == std::string::npos) return 0;
+  const char* const digits = name.data() + middle + kMiddle.size();
+  std::uint64_t count = 0;
+  const auto [end, error] = std::from_chars(digits, name.data() + name.size(), count);
+  return error == std::errc() && std::string_view(end) == ".gguf" ? count : 0;
+}
+
+bool is_same_file(const fs::path& left, const fs::path& right) {
+  std::error_code not_there;
+  return fs::equivalent(left, right, not_there) && !not_there;
+}
+
+}  // namespace
+
+std::vector<fs::path> files_of_model(const fs::path& model) {
+  std::error_code unreadable;
+  std::vector<fs::path> files;
+  if (fs::is_directory(model, unreadable)) {
+    for (const auto& entry : fs::directory_iterator(model, unreadable)) files.push_back(entry.path());
+    return files;
+  }
+  files.push_back(model);
+  const auto count = stated_part_count(model);
+  const auto prefix = gguf::split_prefix(model, 0, count);
+  for (std::uint64_t part = 1; prefix && part < count; ++part) {
+    files.push_back(gguf::split_path(*prefix, part, count));
+  }
+  return files;
+}
+
+void refuse_writing_over_inputs(const std::vector<fs::path>& outputs, const std::vector<fs::path>& inputs) {
+  for (const auto& output : outputs) {
+    fs::path temporary = output;
+    temporary += ".partial";
+    for (const auto& input : inputs) {
+      if (!is_same_file(output, input) && !is_same_file(temporary, input)) continue;
+      throw UsageError(fmt::format("{}: the output is an input of the run ({}); choose another output path",
+                                   output.string(), input.string()));
+    }
+  }
+}
+
+}  // namespace tessera::pipeline
