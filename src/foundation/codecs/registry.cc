@@ -9,6 +9,7 @@
 #include "foundation/codecs/codec.h"
 #include "foundation/codecs/fp4.h"
 #include "foundation/codecs/iq4.h"
+#include "foundation/codecs/k_quants.h"
 #include "foundation/codecs/plain.h"
 #include "foundation/codecs/symmetric.h"
 #include "foundation/codecs/ternary.h"
@@ -19,6 +20,7 @@ namespace {
 std::vector<const Codec*> collect() {
   std::vector<const Codec*> all;
   for (const auto family : {
+           k_quant_codecs(),
            plain_codecs(),
            symmetric_codecs(),
            fp4_codecs(),

@@ -1,0 +1,337 @@
+// Fit and round of the super-blocks with a scale and a minimum per sub-block: Q2_K, Q4_K, Q5_K.
+//
+//   y = (d * sc[s]) * q - dmin * mn[s],  q in 0..kMaxCode, sc and mn in 0..kMaxScale, d and dmin halves
+//
+// The fit has three parts:
+//   1. search: the best real scale and minimum of every sub-block (affine_search-inl.h);
+//   2. units: d and dmin from a grid, judged by the quadratic growth of each sub-block's error around its
+//   optimum;
+//   3. sweeps: with d and dmin rounded to halves, every sub-block takes the integers (sc, mn) of smallest
+//   true error
+//      among the neighbours of its optimum; then d and dmin are solved jointly by weighted least squares with
+//      all codes and integers fixed.
+// The state of smallest true error is kept.
+//
+// A Spec says kSubBlocks, kSubBlockWeights, kMaxCode, kMaxScale and how much to search: kStarts,
+// kRefinements, kSweeps.
+//
+// Include once per SIMD target, after hwy/highway.h, inside a file compiled with foreach_target.h.
+
+#if defined(TESSERA_CODECS_AFFINE_SUPER_BLOCK_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef TESSERA_CODECS_AFFINE_SUPER_BLOCK_INL_H_
+#undef TESSERA_CODECS_AFFINE_SUPER_BLOCK_INL_H_
+#else
+#define TESSERA_CODECS_AFFINE_SUPER_BLOCK_INL_H_
+#endif
+
+#include <hwy/highway.h>
+
+#include <cstddef>
+#include <cstdint>
+
+#include "foundation/codecs/affine_search-inl.h"
+#include "foundation/codecs/lane_math-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace tessera::codecs::HWY_NAMESPACE {
+
+/// The units of a super-block and the integers of its sub-blocks, lane-wise, with the error they lead to
+/// (less the error of all zeros).
+template <std::size_t kSubBlocks>
+struct AffineIntegers {
+  HalfLanes d, dmin;
+  alignas(64) float scale[kSubBlocks][kLanes];    ///< sc
+  alignas(64) float minimum[kSubBlocks][kLanes];  ///< mn
+  LaneVector error;
+
+  void keep_better(const AffineIntegers& other) {
+    const LaneTag tag;
+    const auto better = hn::Lt(other.error, error);
+    for (std::size_t s = 0; s < kSubBlocks; ++s) {
+      hn::BlendedStore(hn::Load(tag, other.scale[s]), better, tag, scale[s]);
+      hn::BlendedStore(hn::Load(tag, other.minimum[s]), better, tag, minimum[s]);
+    }
+    d.replace(better, other.d);
+    dmin.replace(better, other.dmin);
+    error = hn::IfThenElse(better, other.error, error);
+  }
+};
+
+template <class Spec>
+class AffineFit {
+ public:
+  static constexpr std::size_t kSubBlocks = Spec::kSubBlocks;
+  static constexpr std::size_t kWeights = Spec::kSubBlockWeights;
+  using Integers = AffineIntegers<kSubBlocks>;
+
+  /// `x` is [kSubBlocks * kWeights][kLanes], `importance` and `importance_sum` are of the columns.
+  AffineFit(const float* x, const float* importance, const float* importance_sum) : importance_(importance) {
+    const LaneTag tag;
+    for (std::size_t s = 0; s < kSubBlocks; ++s) {
+      importance_sum_[s] = hn::Set(tag, importance_sum[s]);
+      inverse_importance_sum_[s] = hn::Set(tag, 1.0f / importance_sum[s]);
+      center(x + s * kWeights * kLanes, s);
+    }
+  }
+
+  Integers run() {
+    for (std::size_t s = 0; s < kSubBlocks; ++s) {
+      optima_[s] = search_affine<kWeights, Spec::kMaxCode, Spec>(block(s));
+    }
+    choose_units();
+    Integers best = choose_integers(Spec::kReach);
+    for (int sweep = 1; sweep <= Spec::kSweeps; ++sweep) {
+      solve_units();
+      best.keep_better(choose_integers(Spec::kReach));
+    }
+    return best;
+  }
+
+ private:
+  static constexpr float kMaxScale = Spec::kMaxScale;
+
+  void center(const float* x, std::size_t s) {
+    const LaneTag tag;
+    const float* importance = importance_ + s * kWeights;
+    const auto limit = hn::Set(tag, kLargestUsefulWeight);
+    auto sum = hn::Zero(tag);
+    float* centred = x_ + s * kWeights * kLanes;
+    float* weighted = weighted_x_ + s * kWeights * kLanes;
+    for (std::size_t i = 0; i < kWeights; ++i) {
+      const auto clamped = hn::Clamp(hn::Load(tag, x + i * kLanes), hn::Neg(limit), limit);
+      hn::Store(clamped, tag, centred + i * kLanes);
+      sum = hn::MulAdd(clamped, hn::Set(tag, importance[i]), sum);
+    }
+    mean_[s] = hn::Mul(sum, inverse_importance_sum_[s]);
+    for (std::size_t i = 0; i < kWeights; ++i) {
+      const auto value = hn::Sub(hn::Load(tag, centred + i * kLanes), mean_[s]);
+      hn::Store(value, tag, centred + i * kLanes);
+      hn::Store(hn::Mul(value, hn::Set(tag, importance[i])), tag, weighted + i * kLanes);
+    }
+  }
+
+  AffineSubBlock block(std::size_t s) const {
+    return {x_ + s * kWeights * kLanes, weighted_x_ + s * kWeights * kLanes,
+            importance_ + s * kWeights, mean_[s],
+            importance_sum_[s],         inverse_importance_sum_[s]};
+  }
+
+  /// Part 2: d and dmin such that the largest scale and minimum become one of the upper integers.
+  void choose_units() {
+    const LaneTag tag;
+    auto largest_scale = hn::Zero(tag), largest_minimum = hn::Zero(tag);
+    for (std::size_t s = 0; s < kSubBlocks; ++s) {
+      largest_scale = hn::Max(largest_scale, optima_[s].scale);
+      largest_minimum = hn::Max(largest_minimum, hn::Sub(optima_[s].offset, mean_[s]));
+    }
+    auto best_growth = hn::Set(tag, 0x1p120f);
+    d_ = dmin_ = hn::Zero(tag);
+    for (const float scale_steps : Spec::kUnitSteps) {
+      const auto d = hn::Mul(largest_scale, hn::Set(tag, 1.0f / scale_steps));
+      LaneVector minimum[kSubBlocks];
+      const auto growth = growth_in_scale(d, minimum);
+      for (const float minimum_steps : Spec::kUnitSteps) {
+        const auto dmin = hn::Mul(largest_minimum, hn::Set(tag, 1.0f / minimum_steps));
+        const auto total = hn::Add(growth, growth_in_minimum(dmin, minimum));
+        const auto better = hn::Lt(total, best_growth);
+        best_growth = hn::IfThenElse(better, total, best_growth);
+        d_ = hn::IfThenElse(better, d, d_);
+        dmin_ = hn::IfThenElse(better, dmin, dmin_);
+      }
+    }
+  }
+
+  /// How much the errors grow by rounding the scales to multiples of d; and the best minima that go with
+  /// these.
+  LaneVector growth_in_scale(LaneVector d, LaneVector* minimum) const {
+    const LaneTag tag;
+    const auto inverse = inverse_or_zero(d);
+    auto growth = hn::Zero(tag);
+    for (std::size_t s = 0; s < kSubBlocks; ++s) {
+      const auto& optimum = optima_[s];
+      const auto sc = round_and_clamp(hn::Mul(optimum.scale, inverse), 0.0f, kMaxScale);
+      const auto change = hn::MulSub(sc, d, optimum.scale);
+      growth = hn::MulAdd(hn::Mul(change, change), optimum.curvature, growth);
+      minimum[s] = hn::Sub(hn::MulAdd(change, optimum.mean_code, optimum.offset), mean_[s]);
+    }
+    return growth;
+  }
+
+  LaneVector growth_in_minimum(LaneVector dmin, const LaneVector* minimum) const {
+    const LaneTag tag;
+    const auto inverse = inverse_or_zero(dmin);
+    auto growth = hn::Zero(tag);
+    for (std::size_t s = 0; s < kSubBlocks; ++s) {
+      const auto mn = round_and_clamp(hn::Mul(minimum[s], inverse), 0.0f, kMaxScale);
+      const auto change = hn::NegMulAdd(mn, dmin, minimum[s]);
+      growth = hn::MulAdd(hn::Mul(change, change), importance_sum_[s], growth);
+    }
+    return growth;
+  }
+
+  struct Units {
+    LaneVector d, dmin, inverse_d, inverse_dmin;
+  };
+
+  /// Part 3, first half. `reach`: how many integers above and below the rounded optimum are tried as scale.
+  Integers choose_integers(int reach) {
+    const LaneTag tag;
+    Integers result;
+    round_to_half(d_, result.d);
+    round_to_half(dmin_, result.dmin);
+    const auto d = hn::Load(tag, result.d.value), dmin = hn::Load(tag, result.dmin.value);
+    const Units units{d, dmin, inverse_or_zero(d), inverse_or_zero(dmin)};
+    result.error = hn::Zero(tag);
+    normal_ = {hn::Zero(tag), hn::Zero(tag), hn::Zero(tag), hn::Zero(tag), hn::Zero(tag)};
+    for (std::size_t s = 0; s < kSubBlocks; ++s) {
+      const Choice choice = choose_of_sub_block(s, units, reach);
+      hn::Store(choice.sc, tag, result.scale[s]);
+      hn::Store(choice.mn, tag, result.minimum[s]);
+      result.error = hn::Add(result.error, choice.error);
+      add_to_normal_equations(s, choice);
+      optima_[s] = solve_affine(block(s), choice.sums);
+    }
+    return result;
+  }
+
+  struct Choice {
+    LaneVector sc, mn, error;
+    AffineSums sums;
+  };
+
+  static void keep_better(const Choice& candidate, Choice& best) {
+    const auto better = hn::Lt(candidate.error, best.error);
+    best.sc = hn::IfThenElse(better, candidate.sc, best.sc);
+    best.mn = hn::IfThenElse(better, candidate.mn, best.mn);
+    best.error = hn::IfThenElse(better, candidate.error, best.error);
+    best.sums.q = hn::IfThenElse(better, candidate.sums.q, best.sums.q);
+    best.sums.qq = hn::IfThenElse(better, candidate.sums.qq, best.sums.qq);
+    best.sums.xq = hn::IfThenElse(better, candidate.sums.xq, best.sums.xq);
+  }
+
+  Choice choose_of_sub_block(std::size_t s, const Units& units, int reach) const {
+    const LaneTag tag;
+    const AffineSolution& optimum = optima_[s];
+    const auto center = hn::Round(hn::Mul(optimum.scale, units.inverse_d));
+    Choice best{
+        hn::Zero(tag), hn::Zero(tag), hn::Set(tag, 0x1p120f), {hn::Zero(tag), hn::Zero(tag), hn::Zero(tag)}};
+    for (int delta = -reach; delta <= reach; ++delta) {
+      const auto sc = hn::Clamp(hn::Add(center, hn::Set(tag, static_cast<float>(delta))), hn::Zero(tag),
+                                hn::Set(tag, kMaxScale));
+      const auto scale = hn::Mul(sc, units.d);
+      const auto offset = hn::MulAdd(hn::Sub(scale, optimum.scale), optimum.mean_code, optimum.offset);
+      const auto mn = integer_minimum(s, units, offset);
+      const auto rounded_offset = hn::MulAdd(mn, units.dmin, mean_[s]);
+      const auto inverse = inverse_or_zero(scale);
+      const AffineSums sums =
+          affine_sums<kWeights, Spec::kMaxCode>(block(s), inverse, hn::Mul(rounded_offset, inverse));
+      keep_better({sc, mn, affine_error(block(s), sums, scale, rounded_offset), sums}, best);
+      keep_better(integers_of_codes(s, units, sums), best);
+    }
+    return best;
+  }
+
+  LaneVector integer_minimum(std::size_t s, const Units& units, LaneVector offset) const {
+    return round_and_clamp(hn::Mul(hn::Sub(offset, mean_[s]), units.inverse_dmin), 0.0f, kMaxScale);
+  }
+
+  /// The integers nearest to the least-squares solution of codes that are given by their sums.
+  Choice integers_of_codes(std::size_t s, const Units& units, const AffineSums& sums) const {
+    const AffineSolution solution = solve_affine(block(s), sums);
+    const auto sc = round_and_clamp(hn::Mul(solution.scale, units.inverse_d), 0.0f, kMaxScale);
+    const auto scale = hn::Mul(sc, units.d);
+    const auto offset = hn::MulAdd(hn::Sub(scale, solution.scale), solution.mean_code, solution.offset);
+    const auto mn = integer_minimum(s, units, offset);
+    return {sc, mn, affine_error(block(s), sums, scale, hn::MulAdd(mn, units.dmin, mean_[s])), sums};
+  }
+
+  /// Part 3, second half: d and dmin by least squares,
+  ///   [scale_scale  -scale_minimum  ] [d   ]   [scale_x  ]
+  ///   [scale_minimum -minimum_minimum] [dmin] = [minimum_x]
+  struct NormalEquations {
+    LaneVector scale_scale, scale_minimum, minimum_minimum, scale_x, minimum_x;
+  };
+
+  void add_to_normal_equations(std::size_t s, const Choice& choice) {
+    const auto scaled_q = hn::Mul(choice.sc, choice.sums.q);
+    const auto weighted_minimum = hn::Mul(choice.mn, importance_sum_[s]);
+    normal_.scale_scale = hn::MulAdd(hn::Mul(choice.sc, choice.sc), choice.sums.qq, normal_.scale_scale);
+    normal_.scale_minimum = hn::MulAdd(scaled_q, choice.mn, normal_.scale_minimum);
+    normal_.minimum_minimum = hn::MulAdd(weighted_minimum, choice.mn, normal_.minimum_minimum);
+    normal_.scale_x =
+        hn::Add(normal_.scale_x, hn::MulAdd(choice.sc, choice.sums.xq, hn::Mul(scaled_q, mean_[s])));
+    normal_.minimum_x = hn::MulAdd(weighted_minimum, mean_[s], normal_.minimum_x);
+  }
+
+  void solve_units() {
+    const auto& n = normal_;
+    const auto determinant =
+        hn::NegMulAdd(n.scale_minimum, n.scale_minimum, hn::Mul(n.scale_scale, n.minimum_minimum));
+    const auto d = hn::NegMulAdd(n.scale_minimum, n.minimum_x, hn::Mul(n.scale_x, n.minimum_minimum));
+    const auto dmin = hn::NegMulAdd(n.scale_scale, n.minimum_x, hn::Mul(n.scale_minimum, n.scale_x));
+    const auto solvable = hn::Gt(determinant, hn::Zero(LaneTag()));
+    d_ = hn::IfThenElse(solvable, hn::Div(d, determinant), divide_or_zero(n.scale_x, n.scale_scale));
+    dmin_ = hn::IfThenElse(solvable, hn::Div(dmin, determinant), dmin_);
+  }
+
+  alignas(64) float x_[kSubBlocks * kWeights * kLanes];
+  alignas(64) float weighted_x_[kSubBlocks * kWeights * kLanes];
+  const float* importance_;
+  LaneVector importance_sum_[kSubBlocks], inverse_importance_sum_[kSubBlocks];
+  LaneVector mean_[kSubBlocks];
+  AffineSolution optima_[kSubBlocks];
+  LaneVector d_, dmin_;
+  NormalEquations normal_;
+};
+
+/// What a format of this kind takes from its Spec: everything but the layout of the bytes.
+template <class Spec>
+struct AffineFormat {
+  static constexpr std::size_t kSubBlocks = Spec::kSubBlocks;
+  static constexpr std::size_t kBlockWeights = kSubBlocks * Spec::kSubBlockWeights;
+  static constexpr std::size_t kGroupWeights = 1;
+
+  struct Columns {
+    float importance[kBlockWeights];  ///< normalised
+    float importance_sum[kSubBlocks];
+  };
+
+  struct Scales {
+    AffineIntegers<kSubBlocks> integers;
+    alignas(64) float inverse[kSubBlocks][kLanes];  ///< 1 / (d * sc), 0 where that is 0
+    alignas(64) float minimum[kSubBlocks][kLanes];  ///< dmin * mn
+  };
+
+  static void prepare(const float* importance, Columns& columns) {
+    normalize_importance(importance, kBlockWeights, columns.importance);
+    for (std::size_t i = 0; i < kBlockWeights; ++i) {
+      float& sum = columns.importance_sum[i / Spec::kSubBlockWeights];
+      sum = (i % Spec::kSubBlockWeights == 0 ? 0.0f : sum) + columns.importance[i];
+    }
+  }
+
+  static void fit(const Columns& columns, const float* x, Scales& scales) {
+    const LaneTag tag;
+    scales.integers = AffineFit<Spec>(x, columns.importance, columns.importance_sum).run();
+    const auto d = hn::Load(tag, scales.integers.d.value), dmin = hn::Load(tag, scales.integers.dmin.value);
+    for (std::size_t s = 0; s < kSubBlocks; ++s) {
+      hn::Store(inverse_or_zero(hn::Mul(d, hn::Load(tag, scales.integers.scale[s]))), tag, scales.inverse[s]);
+      hn::Store(hn::Mul(dmin, hn::Load(tag, scales.integers.minimum[s])), tag, scales.minimum[s]);
+    }
+  }
+
+  static void round(const Columns&, const Scales& scales, std::size_t group, const float* x,
+                    std::int32_t* code) {
+    const LaneTag tag;
+    const std::size_t s = group / Spec::kSubBlockWeights;
+    const auto above_minimum = hn::Add(hn::Load(tag, x), hn::Load(tag, scales.minimum[s]));
+    const auto q =
+        round_and_clamp(hn::Mul(above_minimum, hn::Load(tag, scales.inverse[s])), 0.0f, Spec::kMaxCode);
+    hn::Store(hn::ConvertTo(LaneIntTag(), q), LaneIntTag(), code);
+  }
+};
+
+}  // namespace tessera::codecs::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#endif  // per-target include guard

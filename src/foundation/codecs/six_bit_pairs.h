@@ -1,0 +1,52 @@
+// The twelve bytes of eight six-bit (scale, minimum) pairs of Q4_K and Q5_K (BLOCKS.md section 6).
+//
+//   bytes 0..3    low six bits: scale of sub-blocks 0..3;    top two bits: bits 4, 5 of the scale of
+//   sub-blocks 4..7 bytes 4..7    low six bits: minimum of sub-blocks 0..3;  top two bits: bits 4, 5 of the
+//   minimum of sub-blocks 4..7 bytes 8..11   low nibble: bits 0..3 of the scale, high nibble: bits 0..3 of
+//   the minimum, of sub-blocks 4..7
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+
+namespace tessera::codecs {
+
+struct SixBitPairs {
+  static constexpr std::size_t kBytes = 12;
+  std::array<std::uint8_t, 8> scale{};    ///< 0..63
+  std::array<std::uint8_t, 8> minimum{};  ///< 0..63
+};
+
+inline SixBitPairs unpack_six_bit_pairs(const std::uint8_t* bytes) {
+  SixBitPairs pairs;
+  for (std::size_t s = 0; s < 4; ++s) {
+    pairs.scale[s] = bytes[s] & 63u;
+    pairs.minimum[s] = bytes[s + 4] & 63u;
+    pairs.scale[s + 4] = static_cast<std::uint8_t>((bytes[s + 8] & 15u) | (bytes[s] >> 6 << 4));
+    pairs.minimum[s + 4] = static_cast<std::uint8_t>((bytes[s + 8] >> 4) | (bytes[s + 4] >> 6 << 4));
+  }
+  return pairs;
+}
+
+inline void pack_six_bit_pairs(const SixBitPairs& pairs, std::uint8_t* bytes) {
+  for (std::size_t s = 0; s < 4; ++s) {
+    const std::uint8_t scale = pairs.scale[s + 4], minimum = pairs.minimum[s + 4];
+    bytes[s] = static_cast<std::uint8_t>(pairs.scale[s] | (scale >> 4 << 6));
+    bytes[s + 4] = static_cast<std::uint8_t>(pairs.minimum[s] | (minimum >> 4 << 6));
+    bytes[s + 8] = static_cast<std::uint8_t>((scale & 15) | ((minimum & 15) << 4));
+  }
+}
+
+/// The pairs of one lane of integers that are stored as scale[s][lane] and minimum[s][lane].
+template <class Integers>
+SixBitPairs pairs_of_lane(const Integers& integers, std::size_t lane) {
+  SixBitPairs pairs;
+  for (std::size_t s = 0; s < 8; ++s) {
+    pairs.scale[s] = static_cast<std::uint8_t>(integers.scale[s][lane]);
+    pairs.minimum[s] = static_cast<std::uint8_t>(integers.minimum[s][lane]);
+  }
+  return pairs;
+}
+
+}  // namespace tessera::codecs
