@@ -26,6 +26,7 @@
 
 #include <hwy/highway.h>
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 
@@ -39,21 +40,19 @@ namespace tessera::codecs::HWY_NAMESPACE {
 /// (less the error of all zeros).
 template <std::size_t kSubBlocks>
 struct AffineIntegers {
-  HalfLanes d, dmin;
-  alignas(64) float scale[kSubBlocks][kLanes];    ///< sc
-  alignas(64) float minimum[kSubBlocks][kLanes];  ///< mn
-  LaneVector error;
+  LaneVector d, dmin, error;
+  LaneVector scale[kSubBlocks];    ///< sc
+  LaneVector minimum[kSubBlocks];  ///< mn
 
   void keep_better(const AffineIntegers& other) {
-    const LaneTag tag;
     const auto better = hn::Lt(other.error, error);
-    for (std::size_t s = 0; s < kSubBlocks; ++s) {
-      hn::BlendedStore(hn::Load(tag, other.scale[s]), better, tag, scale[s]);
-      hn::BlendedStore(hn::Load(tag, other.minimum[s]), better, tag, minimum[s]);
-    }
-    d.replace(better, other.d);
-    dmin.replace(better, other.dmin);
+    d = hn::IfThenElse(better, other.d, d);
+    dmin = hn::IfThenElse(better, other.dmin, dmin);
     error = hn::IfThenElse(better, other.error, error);
+    for (std::size_t s = 0; s < kSubBlocks; ++s) {
+      scale[s] = hn::IfThenElse(better, other.scale[s], scale[s]);
+      minimum[s] = hn::IfThenElse(better, other.minimum[s], minimum[s]);
+    }
   }
 };
 
@@ -177,16 +176,15 @@ class AffineFit {
   Integers choose_integers(int reach) {
     const LaneTag tag;
     Integers result;
-    round_to_half(d_, result.d);
-    round_to_half(dmin_, result.dmin);
-    const auto d = hn::Load(tag, result.d.value), dmin = hn::Load(tag, result.dmin.value);
-    const Units units{d, dmin, inverse_or_zero(d), inverse_or_zero(dmin)};
+    result.d = nearest_unit(d_);
+    result.dmin = nearest_unit(dmin_);
+    const Units units{result.d, result.dmin, inverse_or_zero(result.d), inverse_or_zero(result.dmin)};
     result.error = hn::Zero(tag);
     normal_ = {hn::Zero(tag), hn::Zero(tag), hn::Zero(tag), hn::Zero(tag), hn::Zero(tag)};
     for (std::size_t s = 0; s < kSubBlocks; ++s) {
       const Choice choice = choose_of_sub_block(s, units, reach);
-      hn::Store(choice.sc, tag, result.scale[s]);
-      hn::Store(choice.mn, tag, result.minimum[s]);
+      result.scale[s] = choice.sc;
+      result.minimum[s] = choice.mn;
       result.error = hn::Add(result.error, choice.error);
       add_to_normal_equations(s, choice);
       optima_[s] = solve_affine(block(s), choice.sums);
@@ -292,18 +290,20 @@ struct AffineFormat {
   static constexpr std::size_t kGroupWeights = 1;
 
   struct Columns {
-    float importance[kBlockWeights];  ///< normalised
+    float importance[kBlockWeights];
     float importance_sum[kSubBlocks];
   };
 
   struct Scales {
-    AffineIntegers<kSubBlocks> integers;
-    alignas(64) float inverse[kSubBlocks][kLanes];  ///< 1 / (d * sc), 0 where that is 0
-    alignas(64) float minimum[kSubBlocks][kLanes];  ///< dmin * mn
+    alignas(64) float d[kLanes], dmin[kLanes];                   ///< halves
+    alignas(64) float inverse[kSubBlocks][kLanes];               ///< 1 / (d * sc), 0 where that is 0
+    alignas(64) float minimum[kSubBlocks][kLanes];               ///< dmin * mn
+    alignas(64) std::int32_t scale_code[kSubBlocks * kLanes];    ///< sc
+    alignas(64) std::int32_t minimum_code[kSubBlocks * kLanes];  ///< mn
   };
 
   static void prepare(const float* importance, Columns& columns) {
-    normalize_importance(importance, kBlockWeights, columns.importance);
+    std::copy_n(importance, kBlockWeights, columns.importance);
     for (std::size_t i = 0; i < kBlockWeights; ++i) {
       float& sum = columns.importance_sum[i / Spec::kSubBlockWeights];
       sum = (i % Spec::kSubBlockWeights == 0 ? 0.0f : sum) + columns.importance[i];
@@ -312,11 +312,14 @@ struct AffineFormat {
 
   static void fit(const Columns& columns, const float* x, Scales& scales) {
     const LaneTag tag;
-    scales.integers = AffineFit<Spec>(x, columns.importance, columns.importance_sum).run();
-    const auto d = hn::Load(tag, scales.integers.d.value), dmin = hn::Load(tag, scales.integers.dmin.value);
+    const auto integers = AffineFit<Spec>(x, columns.importance, columns.importance_sum).run();
+    hn::Store(integers.d, tag, scales.d);
+    hn::Store(integers.dmin, tag, scales.dmin);
     for (std::size_t s = 0; s < kSubBlocks; ++s) {
-      hn::Store(inverse_or_zero(hn::Mul(d, hn::Load(tag, scales.integers.scale[s]))), tag, scales.inverse[s]);
-      hn::Store(hn::Mul(dmin, hn::Load(tag, scales.integers.minimum[s])), tag, scales.minimum[s]);
+      hn::Store(inverse_or_zero(hn::Mul(integers.d, integers.scale[s])), tag, scales.inverse[s]);
+      hn::Store(hn::Mul(integers.dmin, integers.minimum[s]), tag, scales.minimum[s]);
+      store_integers(integers.scale[s], 0.0f, scales.scale_code + s * kLanes);
+      store_integers(integers.minimum[s], 0.0f, scales.minimum_code + s * kLanes);
     }
   }
 
@@ -327,7 +330,7 @@ struct AffineFormat {
     const auto above_minimum = hn::Add(hn::Load(tag, x), hn::Load(tag, scales.minimum[s]));
     const auto q =
         round_and_clamp(hn::Mul(above_minimum, hn::Load(tag, scales.inverse[s])), 0.0f, Spec::kMaxCode);
-    hn::Store(hn::ConvertTo(LaneIntTag(), q), LaneIntTag(), code);
+    store_integers(q, 0.0f, code);
   }
 };
 

@@ -11,13 +11,10 @@
 
 #include <hwy/highway.h>
 
-#include <algorithm>
-#include <cmath>
-#include <cstddef>
 #include <cstdint>
 
+#include "foundation/codecs/half-inl.h"
 #include "foundation/codecs/tile_encoder-inl.h"
-#include "foundation/tensor/float16.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace tessera::codecs::HWY_NAMESPACE {
@@ -48,43 +45,18 @@ HWY_INLINE LaneVector round_and_clamp(LaneVector value, float low, float high) {
   return hn::Min(hn::Max(hn::Round(value), hn::Set(tag, low)), hn::Set(tag, high));
 }
 
-/// The nearest finite half of every lane, as float and as bits. Values other than 0 keep at least the
-/// smallest half, so that a block of tiny weights is not lost to an underflowing scale.
-struct HalfLanes {
-  alignas(64) float value[kLanes];
-  std::uint16_t bits[kLanes];
-
-  void replace(hn::Mask<LaneTag> where, const HalfLanes& other) {
-    alignas(64) float chosen[kLanes];
-    hn::Store(hn::IfThenElseZero(where, hn::Set(LaneTag(), 1.0f)), LaneTag(), chosen);
-    for (std::size_t lane = 0; lane < kLanes; ++lane) {
-      if (chosen[lane] == 0.0f) continue;
-      value[lane] = other.value[lane];
-      bits[lane] = other.bits[lane];
-    }
-  }
-};
-
-inline void round_to_half(LaneVector exact, HalfLanes& half) {
-  constexpr float kLargestHalf = 65504.0f, kSmallestHalf = 0x1p-24f;
-  hn::Store(exact, LaneTag(), half.value);
-  for (std::size_t lane = 0; lane < kLanes; ++lane) {
-    const float wanted = half.value[lane];
-    const float magnitude = std::clamp(std::abs(wanted), kSmallestHalf, kLargestHalf);
-    half.bits[lane] = half_from_float(wanted == 0.0f ? 0.0f : std::copysign(magnitude, wanted));
-    half.value[lane] = float_from_half(half.bits[lane]);
-  }
+/// The nearest finite half of every lane; values other than 0 keep at least the smallest half, so that a
+/// block of tiny weights is not lost to an underflowing scale.
+HWY_INLINE LaneVector nearest_unit(LaneVector exact) {
+  const LaneTag tag;
+  const auto magnitude = hn::Max(hn::Abs(exact), hn::Set(tag, kSmallestHalf));
+  return hn::IfThenZeroElse(hn::Eq(exact, hn::Zero(tag)), round_to_half(tag, hn::CopySign(magnitude, exact)));
 }
 
-/// Scales the importance of a block of columns to a maximum of 1. A floor far below the mean keeps the sums
-/// of a sub-block without any importance regular; a block without any counts all columns the same.
-inline void normalize_importance(const float* HWY_RESTRICT importance, std::size_t count,
-                                 float* HWY_RESTRICT normalized) {
-  constexpr float kFloor = 1e-5f;
-  const float largest = *std::max_element(importance, importance + count);
-  for (std::size_t i = 0; i < count; ++i) {
-    normalized[i] = largest > 0.0f ? std::max(importance[i] / largest, kFloor) : 1.0f;
-  }
+/// Stores integers that are held as floats, less `low`, for packing.
+HWY_INLINE void store_integers(LaneVector integers, float low, std::int32_t* stored) {
+  const LaneIntTag tag;
+  hn::Store(hn::ConvertTo(tag, hn::Sub(integers, hn::Set(LaneTag(), low))), tag, stored);
 }
 
 }  // namespace tessera::codecs::HWY_NAMESPACE

@@ -8,10 +8,8 @@
 // Codes: bits 2r, 2r + 1 of byte 32 * n + l hold weight 128 * n + 32 * r + l.
 
 #include <array>
-#include <cstring>
 
-#include "foundation/codecs/block_fields.h"
-#include "foundation/codecs/function_codec.h"
+#include "foundation/codecs/block_codec.h"
 #include "foundation/codecs/k_quants.h"
 
 #undef HWY_TARGET_INCLUDE
@@ -20,6 +18,8 @@
 #include <hwy/highway.h>
 
 #include "foundation/codecs/affine_super_block-inl.h"
+#include "foundation/codecs/decode_lanes-inl.h"
+#include "foundation/codecs/k_words-inl.h"
 #include "foundation/codecs/tile_encoder-inl.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -38,30 +38,21 @@ struct Q2K : AffineFormat<Q2KSpec> {
   static constexpr ElementType kType = ElementType::Q2_K;
   static constexpr std::size_t kBlockBytes = 84;
 
-  static void pack(const Scales& scales, const std::int32_t* codes, std::size_t lane, std::byte* block) {
-    std::uint8_t bytes[kBlockBytes];
-    for (std::size_t s = 0; s < kSubBlocks; ++s) {
-      const int scale = static_cast<int>(scales.integers.scale[s][lane]);
-      const int minimum = static_cast<int>(scales.integers.minimum[s][lane]);
-      bytes[s] = static_cast<std::uint8_t>(scale | (minimum << 4));
+  static void pack_words(const Scales& scales, const std::int32_t* codes, std::uint32_t* words) {
+    for (std::size_t k = 0; k < 4; ++k) {
+      const auto scale = bits_of_four<0, 4>(scales.scale_code, 4 * k);
+      const auto minimum = bits_of_four<0, 4>(scales.minimum_code, 4 * k);
+      store_word(hn::Or(scale, hn::ShiftLeft<4>(minimum)), k, words);
     }
-    for (std::size_t n = 0; n < 2; ++n) {
-      for (std::size_t l = 0; l < 32; ++l) {
-        const std::int32_t* code = codes + (128 * n + l) * kLanes + lane;
-        bytes[16 + 32 * n + l] = static_cast<std::uint8_t>(
-            code[0] | (code[32 * kLanes] << 2) | (code[64 * kLanes] << 4) | (code[96 * kLanes] << 6));
-      }
-    }
-    store_half(scales.integers.d.bits[lane], bytes + 80);
-    store_half(scales.integers.dmin.bits[lane], bytes + 82);
-    std::memcpy(block, bytes, kBlockBytes);
+    for (std::size_t k = 0; k < 16; ++k) store_word(two_bit_word<0>(codes, k), 4 + k, words);
+    store_word(two_halves(scales.d, scales.dmin), 20, words);
   }
 };
 
 void decode_q2_k(const std::byte* blocks, float* weights, std::size_t count) {
-  const auto* block = reinterpret_cast<const std::uint8_t*>(blocks);
-  for (std::size_t b = 0; b < count; ++b, block += Q2K::kBlockBytes, weights += Q2K::kBlockWeights) {
-    const float d = load_half(block + 80), dmin = load_half(block + 82);
+  for (std::size_t b = 0; b < count; ++b, blocks += Q2K::kBlockBytes, weights += Q2K::kBlockWeights) {
+    const auto* block = reinterpret_cast<const std::uint8_t*>(blocks);
+    const float d = load_half(blocks + 80), dmin = load_half(blocks + 82);
     for (std::size_t s = 0; s < Q2K::kSubBlocks; ++s) {
       const float scale = d * static_cast<float>(block[s] & 15),
                   minimum = dmin * static_cast<float>(block[s] >> 4);
@@ -85,13 +76,14 @@ HWY_EXPORT(decode_q2_k);
 HWY_EXPORT(encode_q2_k);
 
 const Codec& q2_k_codec() {
-  static const FunctionCodec codec(
+  static const BlockCodec codec(
       ElementType::Q2_K,
-      [](const std::byte* blocks, float* weights, std::size_t count) {
-        HWY_DYNAMIC_DISPATCH(decode_q2_k)(blocks, weights, count);
+      [](std::span<const std::byte> blocks, std::span<float> weights) {
+        HWY_DYNAMIC_DISPATCH(decode_q2_k)(blocks.data(), weights.data(), weights.size() / 256);
       },
-      [](const EncodeInput& input, std::byte* blocks) { HWY_DYNAMIC_DISPATCH(encode_q2_k)
-                                                        (input, blocks); });
+      [](const EncodeInput& input, std::span<std::byte> blocks) {
+        HWY_DYNAMIC_DISPATCH(encode_q2_k)(input, blocks.data());
+      });
   return codec;
 }
 

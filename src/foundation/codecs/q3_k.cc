@@ -12,10 +12,8 @@
 // Codes are stored as q + 4, scales as sc + 32.
 
 #include <array>
-#include <cstring>
 
-#include "foundation/codecs/block_fields.h"
-#include "foundation/codecs/function_codec.h"
+#include "foundation/codecs/block_codec.h"
 #include "foundation/codecs/k_quants.h"
 
 #undef HWY_TARGET_INCLUDE
@@ -23,6 +21,8 @@
 #include <hwy/foreach_target.h>  // must come before highway.h
 #include <hwy/highway.h>
 
+#include "foundation/codecs/decode_lanes-inl.h"
+#include "foundation/codecs/k_words-inl.h"
 #include "foundation/codecs/signed_super_block-inl.h"
 #include "foundation/codecs/tile_encoder-inl.h"
 
@@ -31,7 +31,7 @@ namespace tessera::codecs::HWY_NAMESPACE {
 
 struct Q3KSpec {
   static constexpr std::size_t kSubBlocks = 16, kSubBlockWeights = 16;
-  using Levels = IntegerLevels<-4, 3>;
+  static constexpr int kMinCode = -4, kMaxCode = 3;
   static constexpr float kMinScale = -32, kMaxScale = 31;
   static constexpr std::array<float, 14> kStarts{-5.0f, -4.6f, -4.2f, -3.8f, -3.4f, -3.0f, -2.5f,
                                                  2.0f,  2.4f,  2.8f,  3.2f,  3.6f,  4.0f,  4.5f};
@@ -45,28 +45,26 @@ struct Q3K : SignedFormat<Q3KSpec> {
   static constexpr ElementType kType = ElementType::Q3_K;
   static constexpr std::size_t kBlockBytes = 110;
 
-  static void pack(const Scales& scales, const std::int32_t* codes, std::size_t lane, std::byte* block) {
-    std::uint8_t bytes[kBlockBytes] = {};
-    for (std::size_t j = 0; j < kBlockWeights; ++j) {
-      const std::size_t n = j / 128, r = j % 128 / 32, l = j % 32;
-      const int code = codes[j * kLanes + lane] + 4;
-      bytes[l] |= static_cast<std::uint8_t>((code >> 2) << (4 * n + r));
-      bytes[32 + 32 * n + l] |= static_cast<std::uint8_t>((code & 3) << (2 * r));
+  static void pack_words(const Scales& scales, const std::int32_t* codes, std::uint32_t* words) {
+    for (std::size_t k = 0; k < 8; ++k) store_word(one_bit_word<2>(codes, k), k, words);
+    for (std::size_t k = 0; k < 16; ++k) store_word(two_bit_word<0>(codes, k), 8 + k, words);
+    const std::int32_t* scale = scales.scale_code;
+    auto high = hn::Zero(WordTag());
+    for (std::size_t s = 16; s > 0; s -= 4)
+      high = hn::Or(hn::ShiftLeft<2>(high), bits_of_four<4, 2>(scale, s - 4));
+    for (std::size_t s = 0; s < 8; s += 4) {
+      const auto above = hn::ShiftLeft<4>(bits_of_four<0, 4>(scale, 8 + s));
+      store_word(hn::Or(bits_of_four<0, 4>(scale, s), above), 24 + s / 4, words);
     }
-    for (std::size_t s = 0; s < kSubBlocks; ++s) {
-      const int scale = static_cast<int>(scales.integers.scale[s][lane]) + 32;
-      bytes[96 + s % 8] |= static_cast<std::uint8_t>((scale & 15) << (s / 8 * 4));
-      bytes[104 + s % 4] |= static_cast<std::uint8_t>((scale >> 4) << (s / 4 * 2));
-    }
-    store_half(scales.integers.d.bits[lane], bytes + 108);
-    std::memcpy(block, bytes, kBlockBytes);
+    store_word(high, 26, words);
+    store_word(half_bits(LaneTag(), hn::Load(LaneTag(), scales.d)), 27, words);
   }
 };
 
 void decode_q3_k(const std::byte* blocks, float* weights, std::size_t count) {
-  const auto* block = reinterpret_cast<const std::uint8_t*>(blocks);
-  for (std::size_t b = 0; b < count; ++b, block += Q3K::kBlockBytes, weights += Q3K::kBlockWeights) {
-    const float d = load_half(block + 108);
+  for (std::size_t b = 0; b < count; ++b, blocks += Q3K::kBlockBytes, weights += Q3K::kBlockWeights) {
+    const auto* block = reinterpret_cast<const std::uint8_t*>(blocks);
+    const float d = load_half(blocks + 108);
     for (std::size_t s = 0; s < Q3K::kSubBlocks; ++s) {
       const int low = (block[96 + s % 8] >> (s / 8 * 4)) & 15, high = (block[104 + s % 4] >> (s / 4 * 2)) & 3;
       const float scale = d * static_cast<float>((low | (high << 4)) - 32);
@@ -92,13 +90,14 @@ HWY_EXPORT(decode_q3_k);
 HWY_EXPORT(encode_q3_k);
 
 const Codec& q3_k_codec() {
-  static const FunctionCodec codec(
+  static const BlockCodec codec(
       ElementType::Q3_K,
-      [](const std::byte* blocks, float* weights, std::size_t count) {
-        HWY_DYNAMIC_DISPATCH(decode_q3_k)(blocks, weights, count);
+      [](std::span<const std::byte> blocks, std::span<float> weights) {
+        HWY_DYNAMIC_DISPATCH(decode_q3_k)(blocks.data(), weights.data(), weights.size() / 256);
       },
-      [](const EncodeInput& input, std::byte* blocks) { HWY_DYNAMIC_DISPATCH(encode_q3_k)
-                                                        (input, blocks); });
+      [](const EncodeInput& input, std::span<std::byte> blocks) {
+        HWY_DYNAMIC_DISPATCH(encode_q3_k)(input, blocks.data());
+      });
   return codec;
 }
 

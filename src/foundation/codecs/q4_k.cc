@@ -7,10 +7,8 @@
 //   high
 
 #include <array>
-#include <cstring>
 
-#include "foundation/codecs/block_fields.h"
-#include "foundation/codecs/function_codec.h"
+#include "foundation/codecs/block_codec.h"
 #include "foundation/codecs/k_quants.h"
 #include "foundation/codecs/six_bit_pairs.h"
 
@@ -20,6 +18,8 @@
 #include <hwy/highway.h>
 
 #include "foundation/codecs/affine_super_block-inl.h"
+#include "foundation/codecs/decode_lanes-inl.h"
+#include "foundation/codecs/k_words-inl.h"
 #include "foundation/codecs/tile_encoder-inl.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -38,25 +38,19 @@ struct Q4K : AffineFormat<Q4KSpec> {
   static constexpr ElementType kType = ElementType::Q4_K;
   static constexpr std::size_t kBlockBytes = 144;
 
-  static void pack(const Scales& scales, const std::int32_t* codes, std::size_t lane, std::byte* block) {
-    std::uint8_t bytes[kBlockBytes];
-    store_half(scales.integers.d.bits[lane], bytes);
-    store_half(scales.integers.dmin.bits[lane], bytes + 2);
-    pack_six_bit_pairs(pairs_of_lane(scales.integers, lane), bytes + 4);
-    for (std::size_t n = 0; n < 4; ++n) {
-      for (std::size_t l = 0; l < 32; ++l) {
-        const std::int32_t* low = codes + (64 * n + l) * kLanes + lane;
-        bytes[16 + 32 * n + l] = static_cast<std::uint8_t>(low[0] | (low[32 * kLanes] << 4));
-      }
+  static void pack_words(const Scales& scales, const std::int32_t* codes, std::uint32_t* words) {
+    store_word(two_halves(scales.d, scales.dmin), 0, words);
+    store_six_bit_pairs(scales.scale_code, scales.minimum_code, 1, words);
+    for (std::size_t k = 0; k < 32; ++k) {
+      store_word(spread_bits<0, 4, 2>(codes, 64 * (k / 8) + 4 * (k % 8)), 4 + k, words);
     }
-    std::memcpy(block, bytes, kBlockBytes);
   }
 };
 
 void decode_q4_k(const std::byte* blocks, float* weights, std::size_t count) {
-  const auto* block = reinterpret_cast<const std::uint8_t*>(blocks);
-  for (std::size_t b = 0; b < count; ++b, block += Q4K::kBlockBytes, weights += Q4K::kBlockWeights) {
-    const float d = load_half(block), dmin = load_half(block + 2);
+  for (std::size_t b = 0; b < count; ++b, blocks += Q4K::kBlockBytes, weights += Q4K::kBlockWeights) {
+    const auto* block = reinterpret_cast<const std::uint8_t*>(blocks);
+    const float d = load_half(blocks), dmin = load_half(blocks + 2);
     const SixBitPairs pairs = unpack_six_bit_pairs(block + 4);
     for (std::size_t s = 0; s < 8; ++s) {
       const std::uint8_t* codes = block + 16 + 32 * (s / 2);
@@ -80,13 +74,14 @@ HWY_EXPORT(decode_q4_k);
 HWY_EXPORT(encode_q4_k);
 
 const Codec& q4_k_codec() {
-  static const FunctionCodec codec(
+  static const BlockCodec codec(
       ElementType::Q4_K,
-      [](const std::byte* blocks, float* weights, std::size_t count) {
-        HWY_DYNAMIC_DISPATCH(decode_q4_k)(blocks, weights, count);
+      [](std::span<const std::byte> blocks, std::span<float> weights) {
+        HWY_DYNAMIC_DISPATCH(decode_q4_k)(blocks.data(), weights.data(), weights.size() / 256);
       },
-      [](const EncodeInput& input, std::byte* blocks) { HWY_DYNAMIC_DISPATCH(encode_q4_k)
-                                                        (input, blocks); });
+      [](const EncodeInput& input, std::span<std::byte> blocks) {
+        HWY_DYNAMIC_DISPATCH(encode_q4_k)(input, blocks.data());
+      });
   return codec;
 }
 

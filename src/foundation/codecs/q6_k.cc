@@ -9,10 +9,8 @@
 // Codes are stored as q + 32.
 
 #include <array>
-#include <cstring>
 
-#include "foundation/codecs/block_fields.h"
-#include "foundation/codecs/function_codec.h"
+#include "foundation/codecs/block_codec.h"
 #include "foundation/codecs/k_quants.h"
 
 #undef HWY_TARGET_INCLUDE
@@ -20,6 +18,8 @@
 #include <hwy/foreach_target.h>  // must come before highway.h
 #include <hwy/highway.h>
 
+#include "foundation/codecs/decode_lanes-inl.h"
+#include "foundation/codecs/k_words-inl.h"
 #include "foundation/codecs/signed_super_block-inl.h"
 #include "foundation/codecs/tile_encoder-inl.h"
 
@@ -28,7 +28,7 @@ namespace tessera::codecs::HWY_NAMESPACE {
 
 struct Q6KSpec {
   static constexpr std::size_t kSubBlocks = 16, kSubBlockWeights = 16;
-  using Levels = IntegerLevels<-32, 31>;
+  static constexpr int kMinCode = -32, kMaxCode = 31;
   static constexpr float kMinScale = -128, kMaxScale = 127;
   static constexpr std::array<float, 12> kStarts{-32.4f, -32.0f, -31.5f, -31.0f, -30.5f, -30.0f,
                                                  31.4f,  31.0f,  30.5f,  30.0f,  29.5f,  29.0f};
@@ -41,26 +41,24 @@ struct Q6K : SignedFormat<Q6KSpec> {
   static constexpr ElementType kType = ElementType::Q6_K;
   static constexpr std::size_t kBlockBytes = 210;
 
-  static void pack(const Scales& scales, const std::int32_t* codes, std::size_t lane, std::byte* block) {
-    std::uint8_t bytes[kBlockBytes] = {};
-    for (std::size_t j = 0; j < kBlockWeights; ++j) {
-      const std::size_t n = j / 128, r = j % 128 / 32, l = j % 32;
-      const int code = codes[j * kLanes + lane] + 32;
-      bytes[64 * n + 32 * (r % 2) + l] |= static_cast<std::uint8_t>((code & 15) << (r / 2 * 4));
-      bytes[128 + 32 * n + l] |= static_cast<std::uint8_t>((code >> 4) << (2 * r));
+  static void pack_words(const Scales& scales, const std::int32_t* codes, std::uint32_t* words) {
+    for (std::size_t k = 0; k < 32; ++k) {
+      store_word(spread_bits<0, 4, 2, 2>(codes, 128 * (k / 16) + 4 * (k % 16)), k, words);
     }
-    for (std::size_t s = 0; s < kSubBlocks; ++s) {
-      bytes[192 + s] = static_cast<std::uint8_t>(static_cast<int>(scales.integers.scale[s][lane]));
+    for (std::size_t k = 0; k < 16; ++k) store_word(two_bit_word<4>(codes, k), 32 + k, words);
+    const auto signs =
+        hn::Set(WordTag(), 0x80808080u);  // scale codes are offset by 128, in a byte the sign bit
+    for (std::size_t k = 0; k < 4; ++k) {
+      store_word(hn::Xor(join_codes<8, 4>(scales.scale_code, 4 * k), signs), 48 + k, words);
     }
-    store_half(scales.integers.d.bits[lane], bytes + 208);
-    std::memcpy(block, bytes, kBlockBytes);
+    store_word(half_bits(LaneTag(), hn::Load(LaneTag(), scales.d)), 52, words);
   }
 };
 
 void decode_q6_k(const std::byte* blocks, float* weights, std::size_t count) {
-  const auto* block = reinterpret_cast<const std::uint8_t*>(blocks);
-  for (std::size_t b = 0; b < count; ++b, block += Q6K::kBlockBytes, weights += Q6K::kBlockWeights) {
-    const float d = load_half(block + 208);
+  for (std::size_t b = 0; b < count; ++b, blocks += Q6K::kBlockBytes, weights += Q6K::kBlockWeights) {
+    const auto* block = reinterpret_cast<const std::uint8_t*>(blocks);
+    const float d = load_half(blocks + 208);
     for (std::size_t s = 0; s < Q6K::kSubBlocks; ++s) {
       const std::size_t n = s / 8, r = s % 8 / 2, first = 16 * (s % 2);
       const float scale = d * static_cast<float>(static_cast<std::int8_t>(block[192 + s]));
@@ -86,13 +84,14 @@ HWY_EXPORT(decode_q6_k);
 HWY_EXPORT(encode_q6_k);
 
 const Codec& q6_k_codec() {
-  static const FunctionCodec codec(
+  static const BlockCodec codec(
       ElementType::Q6_K,
-      [](const std::byte* blocks, float* weights, std::size_t count) {
-        HWY_DYNAMIC_DISPATCH(decode_q6_k)(blocks, weights, count);
+      [](std::span<const std::byte> blocks, std::span<float> weights) {
+        HWY_DYNAMIC_DISPATCH(decode_q6_k)(blocks.data(), weights.data(), weights.size() / 256);
       },
-      [](const EncodeInput& input, std::byte* blocks) { HWY_DYNAMIC_DISPATCH(encode_q6_k)
-                                                        (input, blocks); });
+      [](const EncodeInput& input, std::span<std::byte> blocks) {
+        HWY_DYNAMIC_DISPATCH(encode_q6_k)(input, blocks.data());
+      });
   return codec;
 }
 

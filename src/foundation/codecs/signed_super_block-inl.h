@@ -1,6 +1,6 @@
 // Fit and round of the super-blocks with one signed scale per sub-block: Q3_K, Q6_K.
 //
-//   y = (d * sc[s]) * q,  q from the format's levels, sc in kMinScale..kMaxScale, d a half of either sign
+//   y = (d * sc[s]) * q,  q in kMinCode..kMaxCode, sc in kMinScale..kMaxScale, d a half of either sign
 //
 // The fit has three parts:
 //   1. search: the best real scale of every sub-block (signed_search-inl.h);
@@ -10,8 +10,8 @@
 //      of its optimum; then d is solved by weighted least squares with all codes and integers fixed.
 // The state of smallest true error is kept.
 //
-// A Spec says kSubBlocks, kSubBlockWeights, Levels, kMinScale, kMaxScale and how much to search: kStarts,
-// kAlternations, kUnitSteps, kSweeps, kReach.
+// A Spec says kSubBlocks, kSubBlockWeights, kMinCode, kMaxCode, kMinScale, kMaxScale and how much to search:
+// kStarts, kAlternations, kUnitSteps, kSweeps, kReach.
 //
 // Include once per SIMD target, after hwy/highway.h, inside a file compiled with foreach_target.h.
 
@@ -24,6 +24,7 @@
 
 #include <hwy/highway.h>
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 
@@ -37,18 +38,16 @@ namespace tessera::codecs::HWY_NAMESPACE {
 /// the error of all zeros).
 template <std::size_t kSubBlocks>
 struct SignedIntegers {
-  HalfLanes d;
-  alignas(64) float scale[kSubBlocks][kLanes];  ///< sc
-  LaneVector error;
+  LaneVector d, error;
+  LaneVector scale[kSubBlocks];  ///< sc
 
   void keep_better(const SignedIntegers& other) {
-    const LaneTag tag;
     const auto better = hn::Lt(other.error, error);
-    for (std::size_t s = 0; s < kSubBlocks; ++s) {
-      hn::BlendedStore(hn::Load(tag, other.scale[s]), better, tag, scale[s]);
-    }
-    d.replace(better, other.d);
+    d = hn::IfThenElse(better, other.d, d);
     error = hn::IfThenElse(better, other.error, error);
+    for (std::size_t s = 0; s < kSubBlocks; ++s) {
+      scale[s] = hn::IfThenElse(better, other.scale[s], scale[s]);
+    }
   }
 };
 
@@ -57,7 +56,7 @@ class SignedFit {
  public:
   static constexpr std::size_t kSubBlocks = Spec::kSubBlocks;
   static constexpr std::size_t kWeights = Spec::kSubBlockWeights;
-  using Levels = typename Spec::Levels;
+  using Levels = IntegerLevels<Spec::kMinCode, Spec::kMaxCode>;
   using Integers = SignedIntegers<kSubBlocks>;
 
   /// `x` is [kSubBlocks * kWeights][kLanes], `importance` is of the columns.
@@ -131,13 +130,13 @@ class SignedFit {
   Integers choose_integers() {
     const LaneTag tag;
     Integers result;
-    round_to_half(d_, result.d);
-    const auto d = hn::Load(tag, result.d.value), inverse_d = inverse_or_zero(d);
+    result.d = nearest_unit(d_);
+    const auto inverse_d = inverse_or_zero(result.d);
     result.error = hn::Zero(tag);
     auto scale_scale = hn::Zero(tag), scale_x = hn::Zero(tag);
     for (std::size_t s = 0; s < kSubBlocks; ++s) {
-      const Choice choice = choose_of_sub_block(s, d, inverse_d);
-      hn::Store(choice.sc, tag, result.scale[s]);
+      const Choice choice = choose_of_sub_block(s, result.d, inverse_d);
+      result.scale[s] = choice.sc;
       result.error = hn::Add(result.error, choice.error);
       scale_scale = hn::MulAdd(hn::Mul(choice.sc, choice.sc), choice.sums.qq, scale_scale);
       scale_x = hn::MulAdd(choice.sc, choice.sums.xq, scale_x);
@@ -184,7 +183,8 @@ class SignedFit {
   LaneVector d_;
 };
 
-/// What a format of this kind takes from its Spec: everything but the layout of the bytes. Codes are levels.
+/// What a format of this kind takes from its Spec: everything but the layout of the bytes. Codes are
+/// q - kMinCode.
 template <class Spec>
 struct SignedFormat {
   static constexpr std::size_t kSubBlocks = Spec::kSubBlocks;
@@ -192,24 +192,26 @@ struct SignedFormat {
   static constexpr std::size_t kGroupWeights = 1;
 
   struct Columns {
-    float importance[kBlockWeights];  ///< normalised
+    float importance[kBlockWeights];
   };
 
   struct Scales {
-    SignedIntegers<kSubBlocks> integers;
-    alignas(64) float inverse[kSubBlocks][kLanes];  ///< 1 / (d * sc), 0 where that is 0
+    alignas(64) float d[kLanes];                               ///< halves
+    alignas(64) float inverse[kSubBlocks][kLanes];             ///< 1 / (d * sc), 0 where that is 0
+    alignas(64) std::int32_t scale_code[kSubBlocks * kLanes];  ///< sc - kMinScale
   };
 
   static void prepare(const float* importance, Columns& columns) {
-    normalize_importance(importance, kBlockWeights, columns.importance);
+    std::copy_n(importance, kBlockWeights, columns.importance);
   }
 
   static void fit(const Columns& columns, const float* x, Scales& scales) {
     const LaneTag tag;
-    scales.integers = SignedFit<Spec>(x, columns.importance).run();
-    const auto d = hn::Load(tag, scales.integers.d.value);
+    const auto integers = SignedFit<Spec>(x, columns.importance).run();
+    hn::Store(integers.d, tag, scales.d);
     for (std::size_t s = 0; s < kSubBlocks; ++s) {
-      hn::Store(inverse_or_zero(hn::Mul(d, hn::Load(tag, scales.integers.scale[s]))), tag, scales.inverse[s]);
+      hn::Store(inverse_or_zero(hn::Mul(integers.d, integers.scale[s])), tag, scales.inverse[s]);
+      store_integers(integers.scale[s], Spec::kMinScale, scales.scale_code + s * kLanes);
     }
   }
 
@@ -217,8 +219,8 @@ struct SignedFormat {
                     std::int32_t* code) {
     const LaneTag tag;
     const auto inverse = hn::Load(tag, scales.inverse[group / Spec::kSubBlockWeights]);
-    const auto q = Spec::Levels::nearest(hn::Mul(hn::Load(tag, x), inverse));
-    hn::Store(hn::ConvertTo(LaneIntTag(), q), LaneIntTag(), code);
+    const auto q = IntegerLevels<Spec::kMinCode, Spec::kMaxCode>::nearest(hn::Mul(hn::Load(tag, x), inverse));
+    store_integers(q, Spec::kMinCode, code);
   }
 };
 

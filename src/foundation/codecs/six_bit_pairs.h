@@ -13,7 +13,6 @@
 namespace tessera::codecs {
 
 struct SixBitPairs {
-  static constexpr std::size_t kBytes = 12;
   std::array<std::uint8_t, 8> scale{};    ///< 0..63
   std::array<std::uint8_t, 8> minimum{};  ///< 0..63
 };
@@ -25,26 +24,6 @@ inline SixBitPairs unpack_six_bit_pairs(const std::uint8_t* bytes) {
     pairs.minimum[s] = bytes[s + 4] & 63u;
     pairs.scale[s + 4] = static_cast<std::uint8_t>((bytes[s + 8] & 15u) | (bytes[s] >> 6 << 4));
     pairs.minimum[s + 4] = static_cast<std::uint8_t>((bytes[s + 8] >> 4) | (bytes[s + 4] >> 6 << 4));
-  }
-  return pairs;
-}
-
-inline void pack_six_bit_pairs(const SixBitPairs& pairs, std::uint8_t* bytes) {
-  for (std::size_t s = 0; s < 4; ++s) {
-    const std::uint8_t scale = pairs.scale[s + 4], minimum = pairs.minimum[s + 4];
-    bytes[s] = static_cast<std::uint8_t>(pairs.scale[s] | (scale >> 4 << 6));
-    bytes[s + 4] = static_cast<std::uint8_t>(pairs.minimum[s] | (minimum >> 4 << 6));
-    bytes[s + 8] = static_cast<std::uint8_t>((scale & 15) | ((minimum & 15) << 4));
-  }
-}
-
-/// The pairs of one lane of integers that are stored as scale[s][lane] and minimum[s][lane].
-template <class Integers>
-SixBitPairs pairs_of_lane(const Integers& integers, std::size_t lane) {
-  SixBitPairs pairs;
-  for (std::size_t s = 0; s < 8; ++s) {
-    pairs.scale[s] = static_cast<std::uint8_t>(integers.scale[s][lane]);
-    pairs.minimum[s] = static_cast<std::uint8_t>(integers.minimum[s][lane]);
   }
   return pairs;
 }
