@@ -46,17 +46,17 @@ struct AffineFormat {
   static void fit(const Columns& columns, const float* x, Scales& scales) {
     constexpr float kTop = kLevels;
     // Ends that fall outside the range of codes are clipped, those inside leave codes unused.
-    constexpr std::array kCandidates{
-        AffineCandidate{0.0f, kTop},        AffineCandidate{-0.4f, kTop},
-        AffineCandidate{0.0f, kTop + 0.4f}, AffineCandidate{-0.4f, kTop + 0.4f},
-        AffineCandidate{-1.0f, kTop},       AffineCandidate{0.0f, kTop + 1.0f},
-        AffineCandidate{0.4f, kTop - 0.4f}, AffineCandidate{-0.9f, kTop + 0.9f},
-        AffineCandidate{0.2f, kTop + 0.2f},
-    };
+    constexpr std::array kEnds{0.0f, -0.6f, -1.3f, -2.0f, 0.5f, 1.0f};
+    constexpr auto kCandidates = [&] {
+      std::array<AffineCandidate, kEnds.size() * kEnds.size()> all{};
+      for (std::size_t i = 0; i < all.size(); ++i) {
+        all[i] = {kEnds[i / kEnds.size()], kTop - kEnds[i % kEnds.size()]};
+      }
+      return all;
+    }();
     const LaneTag d;
     AffineFit<kLevels, kBlockWeights> search(columns.importance.data(), x);
     search.try_candidates(kCandidates);
-    search.refine();
     search.refine();
     const auto scale = search.scale();
     hn::Store(scale, d, scales.scale);
@@ -157,16 +157,24 @@ using Out = std::span<std::byte>;
 
 const BlockCodec kQ4_1(
     ElementType::Q4_1,
-    [](Blocks blocks, Weights y) { HWY_DYNAMIC_DISPATCH(decode_q4_1)
-                                   (blocks.data(), y.data(), y.size()); },
-    [](const EncodeInput& input, Out out) { HWY_DYNAMIC_DISPATCH(encode_q4_1)
-                                            (input, out.data()); });
+    [](Blocks blocks, Weights y) {
+      HWY_DYNAMIC_DISPATCH(decode_q4_1)
+      (blocks.data(), y.data(), y.size());
+    },
+    [](const EncodeInput& input, Out out) {
+      HWY_DYNAMIC_DISPATCH(encode_q4_1)
+      (input, out.data());
+    });
 const BlockCodec kQ5_1(
     ElementType::Q5_1,
-    [](Blocks blocks, Weights y) { HWY_DYNAMIC_DISPATCH(decode_q5_1)
-                                   (blocks.data(), y.data(), y.size()); },
-    [](const EncodeInput& input, Out out) { HWY_DYNAMIC_DISPATCH(encode_q5_1)
-                                            (input, out.data()); });
+    [](Blocks blocks, Weights y) {
+      HWY_DYNAMIC_DISPATCH(decode_q5_1)
+      (blocks.data(), y.data(), y.size());
+    },
+    [](const EncodeInput& input, Out out) {
+      HWY_DYNAMIC_DISPATCH(encode_q5_1)
+      (input, out.data());
+    });
 
 }  // namespace
 

@@ -91,8 +91,8 @@ struct Q2_0 : SymmetricFormat<-1, 2, 64> {
 struct Q4_0 : SymmetricFormat<-8, 7, 32> {
   static constexpr ElementType kType = ElementType::Q4_0;
   static constexpr std::size_t kBlockBytes = 18;
-  static constexpr std::array kCandidates{-8.0f, -7.0f, -7.5f, -8.5f, -6.5f, -6.0f,
-                                          -9.0f, -9.5f, 7.0f,  6.5f,  7.5f,  8.0f};
+  static constexpr std::array kCandidates{-11.0f, -10.0f, -9.0f, -8.5f, -8.0f, -7.5f,
+                                          -7.0f,  -6.5f,  -6.0f, -5.0f, 7.0f,  6.0f};
 
   static void fit(const Columns& columns, const float* x, Scales& scales) {
     fit_candidates(columns, x, kCandidates, 1, scales);
@@ -107,8 +107,8 @@ struct Q4_0 : SymmetricFormat<-8, 7, 32> {
 struct Q5_0 : SymmetricFormat<-16, 15, 32> {
   static constexpr ElementType kType = ElementType::Q5_0;
   static constexpr std::size_t kBlockBytes = 22;
-  static constexpr std::array kCandidates{-16.0f, -15.5f, -15.0f, -14.5f, -14.0f, -16.5f,
-                                          -17.0f, -18.0f, 15.0f,  14.5f,  15.5f,  16.0f};
+  static constexpr std::array kCandidates{-20.0f, -18.5f, -17.5f, -16.7f, -16.0f, -15.5f, -15.0f, -14.5f,
+                                          -14.0f, -13.0f, -12.0f, -11.0f, -10.0f, 15.0f,  13.5f,  12.0f};
 
   static void fit(const Columns& columns, const float* x, Scales& scales) {
     fit_candidates(columns, x, kCandidates, 1, scales);
@@ -123,10 +123,10 @@ struct Q5_0 : SymmetricFormat<-16, 15, 32> {
 struct Q8_0 : SymmetricFormat<-128, 127, 32> {
   static constexpr ElementType kType = ElementType::Q8_0;
   static constexpr std::size_t kBlockBytes = 34;
-  static constexpr std::array kCandidates{-128.0f, -127.5f, -127.0f, 127.0f};
+  static constexpr std::array kCandidates{-128.0f, -127.0f, -126.0f, -125.0f};
 
   static void fit(const Columns& columns, const float* x, Scales& scales) {
-    fit_candidates(columns, x, kCandidates, 1, scales);
+    fit_candidates(columns, x, kCandidates, 0, scales);
   }
   static void pack_words(const Scales& scales, const std::int32_t* codes, std::uint32_t* words) {
     std::array<WordVector, 8> parts;

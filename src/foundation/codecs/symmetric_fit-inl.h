@@ -31,10 +31,16 @@ HWY_BEFORE_NAMESPACE();
 namespace tessera::codecs::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
-/// Nearest integer as float, ties to even, for |value| < 2^22: beyond 1.5 * 2^23 a float has no fraction.
+/// The integers nearest to value and to value * factor, as floats, ties to even, below 2^22: beyond 2^23 a
+/// float has no fraction, so adding 1.5 * 2^23 rounds. Cheaper than hn::Round, and free to follow a product.
+inline constexpr float kRoundingShift = 0x1.8p23f;
 inline LaneVector nearest_integer(LaneVector value) {
-  const auto shift = hn::Set(LaneTag(), 0x1.8p23f);
+  const auto shift = hn::Set(LaneTag(), kRoundingShift);
   return hn::Sub(hn::Add(value, shift), shift);
+}
+inline LaneVector nearest_product(LaneVector value, LaneVector factor) {
+  const auto shift = hn::Set(LaneTag(), kRoundingShift);
+  return hn::Sub(hn::MulAdd(value, factor, shift), shift);
 }
 
 /// 1 / value, or 0 where value is too small to matter in a half.
@@ -120,7 +126,7 @@ class SymmetricFit {
       const auto u = hn::Load(d, relative_ + i * kLanes);
       const auto w = hn::Set(d, importance_[i]);
       for (std::size_t k = 0; k < kBatch; ++k) {
-        const auto rounded = nearest_integer(hn::Mul(u, factors[k]));
+        const auto rounded = nearest_product(u, factors[k]);
         const auto q = hn::Clamp(rounded, hn::Set(d, float{kLow}), hn::Set(d, float{kHigh}));
         const auto wq = hn::Mul(w, q);
         sums[k].product = hn::MulAdd(wq, u, sums[k].product);

@@ -195,16 +195,24 @@ using Out = std::span<std::byte>;
 
 const BlockCodec kTQ1_0(
     ElementType::TQ1_0,
-    [](Blocks blocks, Weights y) { HWY_DYNAMIC_DISPATCH(decode_tq1_0)
-                                   (blocks.data(), y.data(), y.size()); },
-    [](const EncodeInput& input, Out out) { HWY_DYNAMIC_DISPATCH(encode_tq1_0)
-                                            (input, out.data()); });
+    [](Blocks blocks, Weights y) {
+      HWY_DYNAMIC_DISPATCH(decode_tq1_0)
+      (blocks.data(), y.data(), y.size());
+    },
+    [](const EncodeInput& input, Out out) {
+      HWY_DYNAMIC_DISPATCH(encode_tq1_0)
+      (input, out.data());
+    });
 const BlockCodec kTQ2_0(
     ElementType::TQ2_0,
-    [](Blocks blocks, Weights y) { HWY_DYNAMIC_DISPATCH(decode_tq2_0)
-                                   (blocks.data(), y.data(), y.size()); },
-    [](const EncodeInput& input, Out out) { HWY_DYNAMIC_DISPATCH(encode_tq2_0)
-                                            (input, out.data()); });
+    [](Blocks blocks, Weights y) {
+      HWY_DYNAMIC_DISPATCH(decode_tq2_0)
+      (blocks.data(), y.data(), y.size());
+    },
+    [](const EncodeInput& input, Out out) {
+      HWY_DYNAMIC_DISPATCH(encode_tq2_0)
+      (input, out.data());
+    });
 
 }  // namespace
 
