@@ -1,0 +1,53 @@
+// What is in a file: the description behind `tessera inspect`.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "foundation/formats/gguf/metadata.h"
+#include "foundation/formats/imatrix/imatrix_file.h"
+#include "foundation/tensor/tensor_descriptor.h"
+#include "model/architecture/tensor_role.h"
+
+namespace tessera::pipeline {
+
+enum class FileKind { gguf, safetensors, importance_matrix };
+
+struct TensorGroup {
+  std::uint64_t tensors = 0;
+  std::uint64_t weights = 0;
+  std::uint64_t bytes = 0;
+
+  double bits_per_weight() const;
+};
+
+struct FileDescription {
+  std::string path;
+  FileKind kind = FileKind::gguf;
+  gguf::Metadata metadata;                         ///< GGUF only
+  std::vector<TensorDescriptor> tensors;           ///< as stored; empty for importance matrices
+  std::optional<imatrix::ImatrixFile> importance;  ///< importance matrices only
+};
+
+/// Describes a GGUF file (single or split), a safetensors file or folder, or an importance matrix in either
+/// form; told apart by content. Throws BadFileError.
+FileDescription inspect(const std::filesystem::path& path);
+
+TensorGroup total_of(const std::vector<TensorDescriptor>& tensors);
+/// By role; GGUF names tell the roles, tensors of other names are `other`.
+std::map<model::TensorRole, TensorGroup> group_by_role(const std::vector<TensorDescriptor>& tensors);
+std::map<ElementType, TensorGroup> group_by_type(const std::vector<TensorDescriptor>& tensors);
+
+/// The description for machines. Arrays of the metadata are cut to `max_array_items`, their length is given.
+nlohmann::json to_json(const FileDescription& description, std::size_t max_array_items = 8);
+/// One metadata value; a cut array becomes {"length": N, "first": [...]}.
+nlohmann::json to_json(const gguf::Value& value, std::size_t max_array_items);
+
+std::string_view name_of(FileKind kind);
+
+}  // namespace tessera::pipeline
