@@ -9,6 +9,6 @@ build=$1
 echo "lint: formatting"
 find src cli tests bench fuzz \( -name '*.cc' -o -name '*.h' \) -print0 | xargs -0 -r clang-format --dry-run -Werror
 
-# Each file's result is remembered under a hash of what it was checked with, so that a second run checks what changed.
+# Tests are left to the compiler's warnings: half of the time would go into GoogleTest's macros.
 echo "lint: clang-tidy"
-exec run-clang-tidy -quiet -p "$build" -j "$(nproc)" "$PWD/(src|cli|tests)/.*\.cc" 2>/dev/null
+run-clang-tidy -quiet -p "$build" -j "$(nproc)" "$PWD/(src|cli|bench)/.*\.cc" 2>/dev/null | grep -v '^clang-tidy'

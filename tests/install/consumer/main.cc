@@ -11,6 +11,7 @@ int main() {
   codec.encode({.weights = weights, .columns = 4, .importance = {}}, blocks);
   std::array<float, 4> decoded{};
   codec.decode(blocks, decoded);
-  std::printf("tessera %s: %s\n", TESSERA_VERSION, decoded == weights ? "round trip exact" : "round trip differs");
+  std::printf("tessera %s: %s\n", TESSERA_VERSION,
+              decoded == weights ? "round trip exact" : "round trip differs");
   return decoded == weights ? 0 : 1;
 }
