@@ -6,3 +6,18 @@ find_package(spdlog REQUIRED)
 find_package(nlohmann_json REQUIRED)
 find_package(yaml-cpp REQUIRED)
 find_package(CLI11 REQUIRED)
+
+# Optional: llama.cpp's own encoders. Its CMake package also looks for every GPU library it was built with, so the two
+# files that are needed are looked for instead.
+option(TESSERA_WITH_GGML "Offer the encoders of a system libggml where there is one (--encoder ggml)" ON)
+if(TESSERA_WITH_GGML)
+  find_path(GGML_INCLUDE_DIR ggml.h)
+  find_library(GGML_BASE_LIBRARY ggml-base)
+endif()
+add_library(tessera_ggml INTERFACE)
+if(TESSERA_WITH_GGML AND GGML_INCLUDE_DIR AND GGML_BASE_LIBRARY)
+  message(STATUS "Found ggml: ${GGML_BASE_LIBRARY}")
+  target_include_directories(tessera_ggml SYSTEM INTERFACE ${GGML_INCLUDE_DIR})
+  target_link_libraries(tessera_ggml INTERFACE ${GGML_BASE_LIBRARY})
+  target_compile_definitions(tessera_ggml INTERFACE TESSERA_WITH_GGML)
+endif()

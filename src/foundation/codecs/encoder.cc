@@ -1,6 +1,6 @@
 #include "foundation/codecs/encoder.h"
 
-#include "foundation/base/error.h"
+#include "foundation/codecs/ggml_encoder.h"
 
 namespace tessera::codecs {
 
@@ -13,12 +13,7 @@ std::optional<EncoderKind> encoder_kind_from_name(std::string_view name) {
 std::string_view name_of(EncoderKind kind) { return kind == EncoderKind::ggml ? "ggml" : "tessera"; }
 
 EncodeFunction encoder_for(EncoderKind kind, ElementType type) {
-  if (kind == EncoderKind::ggml) {
-    throw UsageError(
-        "--encoder ggml: this build has no libggml; install libggml-dev (Debian 13 backports or later, "
-        "Homebrew: ggml) and "
-        "build again");
-  }
+  if (kind == EncoderKind::ggml) return ggml_encoder(type);
   const Codec& codec = codec_for(type);
   return [&codec](const EncodeInput& input, std::span<std::byte> blocks) { codec.encode(input, blocks); };
 }
