@@ -91,8 +91,7 @@ struct Q2_0 : SymmetricFormat<-1, 2, 64> {
 struct Q4_0 : SymmetricFormat<-8, 7, 32> {
   static constexpr ElementType kType = ElementType::Q4_0;
   static constexpr std::size_t kBlockBytes = 18;
-  static constexpr std::array kCandidates{-11.0f, -10.0f, -9.0f, -8.5f, -8.0f, -7.5f,
-                                          -7.0f,  -6.5f,  -6.0f, -5.0f, 7.0f,  6.0f};
+  static constexpr std::array kCandidates{-8.0f, -7.5f, -7.0f, -6.0f, -8.5f, -9.5f, -11.0f, 7.0f};
 
   static void fit(const Columns& columns, const float* x, Scales& scales) {
     fit_candidates(columns, x, kCandidates, 1, scales);
