@@ -73,7 +73,8 @@ inline void expect_extreme_rows_give_sensible_blocks(const Codec& codec) {
         const auto x = std::span(weights).subspan(row * columns, columns);
         const auto y = std::span(decoded).subspan(row * columns, columns);
         const double zeros = weighted_squared_error(x, std::vector<float>(columns), columns, importance);
-        EXPECT_LT(weighted_squared_error(x, y, columns, importance), 0.6 * zeros)
+        // The single weight may be in a column of little importance, and not every format has a zero.
+        EXPECT_LT(weighted_squared_error(x, y, columns, importance), (row == 1 ? 1.0 : 0.6) * zeros)
             << "magnitude " << magnitude << ", row " << row;
       }
     }

@@ -42,9 +42,7 @@ struct Iq4NlFormat {
     const LaneTag df;
     alignas(64) float in_range[kBlockWeights * kLanes];
     const auto range = power_of_two_below(largest_magnitude(x, kBlockWeights));
-    for (std::size_t i = 0; i < kBlockWeights * kLanes; i += kLanes) {
-      hn::Store(hn::Mul(hn::Load(df, x + i), range.reciprocal), df, in_range + i);
-    }
+    scale_lanes(x, kBlockWeights, range.reciprocal, in_range);
     const auto d = round_to_half(df, hn::Mul(best_iq4_scale(columns.weights, in_range).scale, range.value));
     hn::Store(d, df, scales.d);
     hn::Store(inverse_unless_zero(d), df, scales.inverse);

@@ -135,9 +135,7 @@ void Iq4XsFormat::fit(const Columns& columns, const float* HWY_RESTRICT x, Scale
   const LaneTag df;
   alignas(64) float in_range[kBlockWeights * kLanes];
   const auto range = power_of_two_below(largest_magnitude(x, kBlockWeights));
-  for (std::size_t i = 0; i < kBlockWeights * kLanes; i += kLanes) {
-    hn::Store(hn::Mul(hn::Load(df, x + i), range.reciprocal), df, in_range + i);
-  }
+  scale_lanes(x, kBlockWeights, range.reciprocal, in_range);
   Iq4Scale fits[kSubBlocks];
   for (std::size_t b = 0; b < kSubBlocks; ++b) {
     fits[b] = best_iq4_scale(columns.weights + b * kIq4SubBlock, in_range + b * kIq4SubBlock * kLanes);

@@ -49,6 +49,15 @@ HWY_INLINE LaneVector largest_magnitude(const float* HWY_RESTRICT x, std::size_t
   return largest;
 }
 
+/// scaled[i] = x[i] * factor over [count][kLanes].
+HWY_INLINE void scale_lanes(const float* HWY_RESTRICT x, std::size_t count, LaneVector factor,
+                            float* HWY_RESTRICT scaled) {
+  const LaneTag df;
+  for (std::size_t i = 0; i < count; ++i) {
+    hn::Store(hn::Mul(hn::Load(df, x + i * kLanes), factor), df, scaled + i * kLanes);
+  }
+}
+
 /// table[index] for indices 0..7. The table holds its 8 entries twice, so that a full register can be loaded.
 HWY_INLINE LaneVector lookup_8(const float* HWY_RESTRICT table /*[16], 64-byte aligned*/,
                                LaneIntVector index) {

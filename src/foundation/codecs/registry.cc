@@ -8,6 +8,7 @@
 #include "foundation/codecs/binary.h"
 #include "foundation/codecs/codec.h"
 #include "foundation/codecs/fp4.h"
+#include "foundation/codecs/iq1.h"
 #include "foundation/codecs/iq4.h"
 #include "foundation/codecs/k_quants.h"
 #include "foundation/codecs/plain.h"
@@ -24,6 +25,7 @@ std::vector<const Codec*> collect() {
            plain_codecs(),
            symmetric_codecs(),
            fp4_codecs(),
+           iq1_codecs(),
            iq4_codecs(),
            affine_codecs(),
            binary_codecs(),

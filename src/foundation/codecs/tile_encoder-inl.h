@@ -21,6 +21,9 @@
 //     // (b) Given the scales, chooses the code of one group for every lane.
 //     static void round(const Columns& columns, const Scales& scales, std::size_t group,
 //                       const float* x /*[kGroupWeights][kLanes]*/, std::int32_t* code /*[kLanes]*/);
+//     // Optional: what round does to every group of the tile, where several groups at once are cheaper.
+//     static void round_tile(const Columns& columns, const Scales& scales, const float* x /*[kBlockWeights][kLanes]*/,
+//                            std::int32_t* codes /*[groups][kLanes]*/);
 //     // Writes the block of one lane.
 //     static void pack(const Scales& scales, const std::int32_t* codes /*[groups][kLanes]*/, std::size_t
 //     lane,
@@ -115,9 +118,13 @@ template <class Format>
 void encode_tile(const typename Format::Columns& columns, TileScratch<Format>& scratch, std::size_t rows,
                  std::byte* first_block, std::size_t row_stride) {
   Format::fit(columns, scratch.x, scratch.scales);
-  for (std::size_t group = 0; group < TileScratch<Format>::kGroups; ++group) {
-    Format::round(columns, scratch.scales, group, scratch.x + group * Format::kGroupWeights * kLanes,
-                  scratch.codes + group * kLanes);
+  if constexpr (requires { Format::round_tile(columns, scratch.scales, scratch.x, scratch.codes); }) {
+    Format::round_tile(columns, scratch.scales, scratch.x, scratch.codes);
+  } else {
+    for (std::size_t group = 0; group < TileScratch<Format>::kGroups; ++group) {
+      Format::round(columns, scratch.scales, group, scratch.x + group * Format::kGroupWeights * kLanes,
+                    scratch.codes + group * kLanes);
+    }
   }
   if constexpr (requires { Format::pack_words(scratch.scales, scratch.codes, scratch.words); }) {
     Format::pack_words(scratch.scales, scratch.codes, scratch.words);

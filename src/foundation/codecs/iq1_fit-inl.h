@@ -1,0 +1,307 @@
+// The scales of a super-block of IQ1_S or IQ1_M: a half d, and for each sub-block an odd multiple m of 1..15.
+//
+// The least error of a sub-block as a function of its scale s, over the whole grid, is C + s F(s) with F
+// concave and smooth to the eye (iq1_search-inl.h). So each sub-block's F is sampled exactly at a few scales
+// around a first estimate and interpolated by a polynomial; then d and all m are chosen on the curves, at
+// next to no cost for each d tried. After that, d and codes alternate: codes by exact search, d by weighted
+// least squares.
+//
+// Include once per SIMD target, after tile_encoder-inl.h.
+
+#if defined(TESSERA_CODECS_IQ1_FIT_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef TESSERA_CODECS_IQ1_FIT_INL_H_
+#undef TESSERA_CODECS_IQ1_FIT_INL_H_
+#else
+#define TESSERA_CODECS_IQ1_FIT_INL_H_
+#endif
+
+#include <hwy/highway.h>
+
+#include <array>
+#include <cstddef>
+
+#include "foundation/codecs/half-inl.h"
+#include "foundation/codecs/iq1_search-inl.h"
+#include "foundation/codecs/lane_range-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace tessera::codecs::HWY_NAMESPACE {
+
+inline constexpr std::size_t kIq1BlockWeights = 256;
+inline constexpr std::size_t kIq1BlockOctets = kIq1BlockWeights / kOctet;
+inline constexpr int kIq1Multiples = 8;  ///< 1, 3, ... 15
+
+/// F of a sub-block over its scale, in units of an estimated scale: Newton's polynomial through the samples,
+/// straight lines outside of them.
+class Iq1Curve {
+ public:
+  static constexpr std::array kNodes{0.55f, 0.85f, 1.15f, 1.6f};
+  static constexpr std::size_t kSamples = kNodes.size();
+
+  void set(const LaneVector* samples /*[kSamples]*/) {
+    std::array<LaneVector, kSamples> differences;
+    for (std::size_t j = 0; j < kSamples; ++j) differences[j] = samples[j];
+    for (std::size_t order = 1; order < kSamples; ++order) {
+      for (std::size_t j = kSamples - 1; j >= order; --j) {
+        const float span = kNodes[j] - kNodes[j - order];
+        differences[j] =
+            hn::Mul(hn::Sub(differences[j], differences[j - 1]), hn::Set(LaneTag(), 1.0f / span));
+      }
+      if (order == 1) {
+        store(kSamples, differences[1]);
+        store(kSamples + 1, differences[kSamples - 1]);
+      }
+    }
+    for (std::size_t j = 0; j < kSamples; ++j) store(j, differences[j]);
+  }
+
+  HWY_INLINE LaneVector at(LaneVector u) const {
+    const LaneTag df;
+    const auto first = hn::Set(df, kNodes.front()), last = hn::Set(df, kNodes.back());
+    const auto inside = hn::Clamp(u, first, last);
+    auto value = load(kSamples - 1);
+    for (std::size_t j = kSamples - 1; j-- > 0;) {
+      value = hn::MulAdd(value, hn::Sub(inside, hn::Set(df, kNodes[j])), load(j));
+    }
+    value = hn::MulAdd(load(kSamples), hn::Sub(hn::Min(u, first), first), value);
+    return hn::MulAdd(load(kSamples + 1), hn::Sub(hn::Max(u, last), last), value);
+  }
+
+ private:
+  LaneVector load(std::size_t j) const { return hn::Load(LaneTag(), terms_ + j * kLanes); }
+  void store(std::size_t j, LaneVector value) { hn::Store(value, LaneTag(), terms_ + j * kLanes); }
+
+  alignas(64) float terms_[(kSamples + 2) * kLanes];  ///< Newton's coefficients, first and last slope
+};
+
+/// `kSubBlockOctets` octets share a multiple; they share the shift too, unless `kOctetShift`: then each octet
+/// has its own.
+template <std::size_t kSubBlockOctets, bool kOctetShift>
+class Iq1Fit {
+ public:
+  static constexpr std::size_t kSubBlocks = kIq1BlockOctets / kSubBlockOctets;
+  static constexpr std::size_t kSubBlockWeights = kSubBlockOctets * kOctet;
+
+  /// `weights` is [256], `x` [256][kLanes].
+  Iq1Fit(const float* HWY_RESTRICT weights, const float* HWY_RESTRICT x) : weights_(weights) {
+    range_ = power_of_two_below(largest_magnitude(x, kIq1BlockWeights));
+    scale_lanes(x, kIq1BlockWeights, range_.reciprocal, x_);
+    estimate_scales();
+    for (std::size_t b = 0; b < kSubBlocks; ++b) sample(b);
+    search_d();
+    for (int i = 0; i < kRefinements; ++i) refine();
+    d_ = to_half(d_);
+  }
+
+  LaneVector d() const { return hn::Mul(d_, range_.value); }
+  LaneVector multiple(std::size_t b) const { return hn::Load(LaneTag(), multiple_ + b * kLanes); }
+  LaneVector shift(std::size_t b) const { return hn::Load(LaneTag(), shift_ + b * kLanes); }
+
+ private:
+  static constexpr std::size_t kCurves = kOctetShift ? 1 : 2;
+  static constexpr int kEstimates = 12;
+  static constexpr float kEstimateRatio = 0.82f;
+  static constexpr float kLeastEstimate = 1.0f / 20;
+  static constexpr int kSuperScales = 40;
+  static constexpr float kFirstSuperScale = 1.0f / 7;
+  static constexpr float kSuperScaleRatio = 0.97f;
+  static constexpr int kRefinements = 1;
+
+  LaneVector to_half(LaneVector value) const {
+    return hn::Mul(round_to_half(LaneTag(), hn::Mul(value, range_.value)), range_.reciprocal);
+  }
+
+  /// Each sub-block's best scale if all ternary vectors were in the grid, and the shift did nothing but to displace.
+  void estimate_scales() {
+    const LaneTag df;
+    largest_estimate_ = hn::Zero(df);
+    for (std::size_t b = 0; b < kSubBlocks; ++b) {
+      const auto scale = ternary_scale(weights_ + b * kSubBlockWeights, x_ + b * kSubBlockWeights * kLanes);
+      hn::Store(scale, df, estimate_ + b * kLanes);
+      largest_estimate_ = hn::Max(largest_estimate_, scale);
+    }
+    const auto least = hn::Mul(largest_estimate_, hn::Set(df, kLeastEstimate));
+    for (std::size_t b = 0; b < kSubBlocks; ++b) {
+      hn::Store(hn::Max(hn::Load(df, estimate_ + b * kLanes), least), df, estimate_ + b * kLanes);
+    }
+  }
+
+  static LaneVector ternary_scale(const float* HWY_RESTRICT weights, const float* HWY_RESTRICT x) {
+    const LaneTag df;
+    auto threshold = hn::Mul(largest_magnitude(x, kSubBlockWeights), hn::Set(df, 0.5f));
+    float sum_of_weights = 0.0f;
+    for (std::size_t j = 0; j < kSubBlockWeights; ++j) sum_of_weights += weights[j];
+    const auto displaced = hn::Set(df, kIq1Shift * kIq1Shift * sum_of_weights);
+    auto best_gain = hn::Zero(df), best = hn::Zero(df);
+    for (int i = 0; i < kEstimates; ++i, threshold = hn::Mul(threshold, hn::Set(df, kEstimateRatio))) {
+      auto product = hn::Zero(df), square = displaced;
+      for (std::size_t j = 0; j < kSubBlockWeights; ++j) {
+        const auto magnitude = hn::Abs(hn::Load(df, x + j * kLanes));
+        const auto w = hn::IfThenElseZero(hn::Gt(magnitude, threshold), hn::Set(df, weights[j]));
+        product = hn::MulAdd(w, magnitude, product);
+        square = hn::Add(square, w);
+      }
+      const auto scale = hn::Div(product, square);
+      const auto gain = hn::Mul(scale, product);
+      const auto better = hn::Gt(gain, best_gain);
+      best_gain = hn::IfThenElse(better, gain, best_gain);
+      best = hn::IfThenElse(better, scale, best);
+    }
+    return best;
+  }
+
+  void sample(std::size_t b) {
+    const LaneTag df;
+    constexpr std::size_t kSamples = Iq1Curve::kSamples;
+    LaneVector samples[2][kSamples];
+    for (auto& curve : samples) {
+      for (auto& sample : curve) sample = hn::Zero(df);
+    }
+    const auto estimate = hn::Load(df, estimate_ + b * kLanes);
+    for (std::size_t octet = b * kSubBlockOctets; octet < (b + 1) * kSubBlockOctets; ++octet) {
+      const float* weights = weights_ + octet * kOctet;
+      const float* x = x_ + octet * kOctet * kLanes;
+      for (std::size_t j = 0; j < kSamples; j += 2) {
+        Iq1Query queries[4];
+        for (std::size_t k = 0; k < 4; ++k) {
+          const auto scale = hn::Mul(estimate, hn::Set(df, Iq1Curve::kNodes[j + k / 2]));
+          queries[k] = {weights, x, scale, hn::Set(df, k % 2 ? kIq1Shift : -kIq1Shift)};
+        }
+        LaneVector least[4];
+        Iq1OctetSearch<4>(queries).minima(least);
+        for (std::size_t k = 0; k < 4; k += 2) {
+          if constexpr (kOctetShift) {
+            samples[0][j + k / 2] = hn::Add(samples[0][j + k / 2], hn::Min(least[k], least[k + 1]));
+          } else {
+            samples[0][j + k / 2] = hn::Add(samples[0][j + k / 2], least[k]);
+            samples[1][j + k / 2] = hn::Add(samples[1][j + k / 2], least[k + 1]);
+          }
+        }
+      }
+    }
+    for (std::size_t c = 0; c < kCurves; ++c) curves_[b][c].set(samples[c]);
+  }
+
+  /// A multiple and shift of a sub-block, and s F(s).
+  struct Choice {
+    LaneVector error, multiple, shift;
+
+    HWY_INLINE void replace_where(hn::Mask<LaneTag> where, const Choice& other) {
+      error = hn::IfThenElse(where, other.error, error);
+      multiple = hn::IfThenElse(where, other.multiple, multiple);
+      shift = hn::IfThenElse(where, other.shift, shift);
+    }
+  };
+  struct BestTwo {
+    Choice first, second;
+  };
+
+  /// The best choices of a sub-block at a given d, by its curves.
+  HWY_INLINE BestTwo choose(std::size_t b, LaneVector d) const {
+    const LaneTag df;
+    const auto d_per_estimate = hn::Mul(d, inverse_unless_zero(hn::Load(df, estimate_ + b * kLanes)));
+    const Choice none{hn::Set(df, hwy::HighestValue<float>()), hn::Set(df, 1.0f), hn::Set(df, kIq1Shift)};
+    BestTwo best{none, none};
+    for (int i = 0; i < kIq1Multiples; ++i) {
+      const auto multiple = hn::Set(df, static_cast<float>(2 * i + 1));
+      for (std::size_t c = 0; c < kCurves; ++c) {
+        const auto least = curves_[b][c].at(hn::Mul(multiple, d_per_estimate));
+        const Choice choice{hn::Mul(hn::Mul(multiple, d), least), multiple,
+                            hn::Set(df, c == 0 ? -kIq1Shift : kIq1Shift)};
+        const auto beats_first = hn::Lt(choice.error, best.first.error);
+        best.second.replace_where(hn::Lt(choice.error, best.second.error), choice);
+        best.second.replace_where(beats_first, best.first);
+        best.first.replace_where(beats_first, choice);
+      }
+    }
+    return best;
+  }
+
+  void search_d() {
+    const LaneTag df;
+    auto d = hn::Mul(largest_estimate_, hn::Set(df, kFirstSuperScale));
+    auto least_error = hn::Set(df, hwy::HighestValue<float>());
+    d_ = d;
+    for (int i = 0; i < kSuperScales; ++i, d = hn::Mul(d, hn::Set(df, kSuperScaleRatio))) {
+      auto error = hn::Zero(df);
+      for (std::size_t b = 0; b < kSubBlocks; ++b) {
+        error = hn::Add(error, choose(b, d).first.error);
+      }
+      const auto better = hn::Lt(error, least_error);
+      least_error = hn::IfThenElse(better, error, least_error);
+      d_ = hn::IfThenElse(better, d, d_);
+    }
+  }
+
+  /// sum w x y and sum w y^2 over y = m (g + e): what the least-squares d needs.
+  struct Sums {
+    LaneVector product, square;
+  };
+
+  /// The exact result of one choice for a sub-block.
+  Sums try_choice(std::size_t b, const Choice& choice) const {
+    const LaneTag df;
+    const float* weights = weights_ + b * kSubBlockWeights;
+    const float* x = x_ + b * kSubBlockWeights * kLanes;
+    Iq1Entry entries[kSubBlockOctets];
+    nearest_entries<kSubBlockOctets, kOctetShift>(weights, x, hn::Mul(d_, choice.multiple), choice.shift,
+                                                  entries);
+    Sums sums{hn::Zero(df), hn::Zero(df)};
+    for (std::size_t i = 0; i < kSubBlockWeights; ++i) {
+      Iq1Entry& entry = entries[i / kOctet];
+      const auto value = hn::Mul(choice.multiple, hn::Add(next_digit(entry.number), entry.shift));
+      const auto weighted = hn::Mul(value, hn::Set(df, weights[i]));
+      sums.product = hn::MulAdd(weighted, hn::Load(df, x + i * kLanes), sums.product);
+      sums.square = hn::MulAdd(weighted, value, sums.square);
+    }
+    return sums;
+  }
+
+  LaneVector error_at(LaneVector d, const Sums& sums) const {
+    return hn::Mul(d, hn::MulSub(d, sums.square, hn::Add(sums.product, sums.product)));
+  }
+
+  /// Chooses multiples, shifts and codes under the present d and moves d to their least-squares value.
+  void refine() {
+    const LaneTag df;
+    Sums total{hn::Zero(df), hn::Zero(df)};
+    for (std::size_t b = 0; b < kSubBlocks; ++b) {
+      auto [choice, other] = choose(b, d_);
+      const Sums sums = try_choice(b, choice), other_sums = try_choice(b, other);
+      const auto other_is_better = hn::Lt(error_at(d_, other_sums), error_at(d_, sums));
+      choice.replace_where(other_is_better, other);
+      hn::Store(choice.multiple, df, multiple_ + b * kLanes);
+      hn::Store(choice.shift, df, shift_ + b * kLanes);
+      total.product =
+          hn::Add(total.product, hn::IfThenElse(other_is_better, other_sums.product, sums.product));
+      total.square = hn::Add(total.square, hn::IfThenElse(other_is_better, other_sums.square, sums.square));
+    }
+    d_ = hn::IfThenElse(hn::Gt(total.square, hn::Zero(df)),
+                        hn::Max(hn::Div(total.product, total.square), hn::Zero(df)), d_);
+  }
+
+  /// Takes the lowest ternary digit off `number`; returns its value, -1, 0 or 1.
+  static LaneVector next_digit(LaneIntVector& number) {
+    const LaneIntTag di;
+    // Division by three for numbers below 2^13.
+    const auto quotient = hn::ShiftRight<16>(hn::Mul(number, hn::Set(di, 21846)));
+    const auto digit = hn::Sub(number, hn::Add(quotient, hn::Add(quotient, quotient)));
+    number = quotient;
+    return hn::ConvertTo(LaneTag(), hn::Sub(digit, hn::Set(di, 1)));
+  }
+
+  const float* weights_;
+  PowerOfTwo range_;
+  LaneVector largest_estimate_;
+  LaneVector d_;
+  Iq1Curve curves_[kSubBlocks][kCurves];
+  alignas(64) float x_[kIq1BlockWeights * kLanes];  ///< divided by range_
+  alignas(64) float estimate_[kSubBlocks * kLanes];
+  alignas(64) float multiple_[kSubBlocks * kLanes];
+  alignas(64) float shift_[kSubBlocks * kLanes];
+};
+
+}  // namespace tessera::codecs::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#endif  // per-target include guard

@@ -1,0 +1,64 @@
+// The grid of IQ1_S and IQ1_M: 2048 of the 3^8 ternary vectors (shared/formats/codebooks/iq1_grid.txt).
+//
+// A ternary vector g (each entry -1, 0 or 1) is numbered n = sum_i (g_i + 1) 3^i. Grid indices follow the
+// order of these numbers, so one bit per vector holds the whole grid: the index of a vector is the number of
+// set bits below its own.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+
+namespace tessera::codecs {
+
+inline constexpr std::size_t kTernaryVectors = 6561;  ///< 3^8
+inline constexpr std::size_t kTernaryHalves = 81;     ///< 3^4, the vectors of one half of an octet
+inline constexpr std::size_t kIq1GridSize = 2048;
+
+/// Bit n % 64 of word n / 64: whether vector n is in the grid.
+// clang-format off
+inline constexpr std::array<std::uint64_t, 103> kIq1GridBits{
+    0x514202A085142555u, 0xA28A2086A8314508u, 0x14508514202A081Au, 0xA005152545442082u,
+    0x8208001888208202u, 0x0AAABB88A02A03A0u, 0xAA0A0022000BAA90u, 0x4508514008A0828Cu,
+    0x0851421450808821u, 0x2A8008A09808308Au, 0x4248208514214508u, 0x20A0C22C01450855u,
+    0xA2AAA8242A00268Au, 0x0028280808AFE208u, 0xA82028AA284202A0u, 0xA8BAB9089B0A2080u,
+    0x3AAAAEA289AECA20u, 0xB80E82BBBAEAEB7Cu, 0x2202920ED3CABA22u, 0x820ABA8AA8202200u,
+    0x3BA2E04A2A000802u, 0x81408100A22B2022u, 0x8514012208288AAAu, 0x5421450920821550u,
+    0x203AA8230208A085u, 0xA208514254208284u, 0x082A021450950820u, 0x200248A08082A8B8u,
+    0xAB2802A268A28208u, 0x083082082085082Au, 0xA085142145004045u, 0x8229014500514200u,
+    0x1430A1082A828A00u, 0x2145082882145005u, 0x2AAA200202208514u, 0xA828AE8AB1122000u,
+    0x0A820070A8AAA1BAu, 0x8200840222280208u, 0xAA2AB0EAA0804800u, 0xA7DAEA22BA8B20C2u,
+    0xAA2AB092A86E8B8Bu, 0x48202A0C448A8B72u, 0x20AA082A8A284084u, 0xA09AAFA222A2CCC8u,
+    0xA82A00020002A8E8u, 0xA2A28BA080200088u, 0xBA0A328280A0BA28u, 0x2BA0A2EBFEBAB8BEu,
+    0x00A2EA280A8A08A2u, 0xDEEAA4FA0C0232A1u, 0xEB7EBE8D2EA82BEFu, 0xDEBA7DE6BF7FF7FAu,
+    0x12FA26BFFF27FB69u, 0x0EBEAA10228AE1E9u, 0xAE820BA8B208AA84u, 0x62048083E924BAFFu,
+    0x002BA40AA8F2682Cu, 0x0012AAE208082A02u, 0x82C920A60A2A8202u, 0x8C00A20028829089u,
+    0x6C00080882001380u, 0x8ABEA602BBAAAA8Au, 0xD02E976B8002CAA0u, 0xDEAA2E108210E9B2u,
+    0x820A0004A5D11528u, 0x20A1010820828A00u, 0xA0843222BA39AA82u, 0x0262A28A00188009u,
+    0xAC21450051441481u, 0x20AA085142145082u, 0x45082A120A87AA28u, 0x08514208A0051421u,
+    0x22A240A002200145u, 0x8A6A08A208008800u, 0x0A200080AAAAB86Eu, 0x5044082122C8E282u,
+    0x8515208A09514214u, 0x2A2AAA080A861450u, 0x21450851420A0080u, 0xE2085142145000A8u,
+    0x082A82180A828820u, 0x0A028BB08AAAA2AAu, 0x0AAA80822820AA2Au, 0x220288A900280828u,
+    0xBA8A08B8280BBEA0u, 0xAEF8A4BAFFAEB24Bu, 0x30A0B668285220AAu, 0x6A220828020A80E6u,
+    0x2BAAAA020A208062u, 0x0808A2A0A9A2EAAAu, 0x0E8200228AA02010u, 0x400AA08514214500u,
+    0x4A0006A921450851u, 0x440D1000A50802AAu, 0x0514214508288214u, 0x0020F2AC82820800u,
+    0x20BA0A280AAA0000u, 0x280948820002A2EAu, 0x0051454B110014E9u, 0x5142145002A80145u,
+    0x400A288808248808u, 0x02A0051401450008u, 0x0000000145085140u,
+};
+// clang-format on
+
+constexpr bool in_iq1_grid(std::size_t number) { return (kIq1GridBits[number / 64] >> (number % 64)) & 1u; }
+
+/// The number of each grid index.
+constexpr std::array<std::uint16_t, kIq1GridSize> make_iq1_numbers() {
+  std::array<std::uint16_t, kIq1GridSize> numbers{};
+  std::size_t index = 0;
+  for (std::size_t n = 0; n < kTernaryVectors; ++n) {
+    if (in_iq1_grid(n)) numbers[index++] = static_cast<std::uint16_t>(n);
+  }
+  return numbers;
+}
+
+inline constexpr std::array<std::uint16_t, kIq1GridSize> kIq1Numbers = make_iq1_numbers();
+
+}  // namespace tessera::codecs
