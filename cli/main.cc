@@ -16,8 +16,9 @@ namespace {
 enum ExitCode { kDone = 0, kFailed = 1, kWrongUsage = 2, kBadInput = 3, kInterrupted = 4 };
 
 using AddCommand = void (*)(CLI::App&);
-constexpr std::array<AddCommand, 2> kCommands = {
+constexpr std::array<AddCommand, 3> kCommands = {
     tessera::cli::add_quantize,
+    tessera::cli::add_convert,
     tessera::cli::add_inspect,
 };
 

@@ -6,6 +6,7 @@ find_package(spdlog REQUIRED)
 find_package(nlohmann_json REQUIRED)
 find_package(yaml-cpp REQUIRED)
 find_package(CLI11 REQUIRED)
+include(TesseraProtobuf)
 
 # Optional: llama.cpp's own encoders. Its CMake package also looks for every GPU library it was built with, so the two
 # files that are needed are looked for instead.

@@ -18,8 +18,21 @@ struct OpenedModel {
   gguf::Metadata metadata;                ///< as a GGUF file of this model carries it
 };
 
+struct OpenSettings {
+  /// llama.cpp's name of the pre-tokenizer of a byte-level BPE vocabulary (tokenizer.ggml.pre). Empty: told
+  /// from tokenizer.json, refused when unknown. Used for Hugging Face folders only.
+  std::string pre_tokenizer = {};
+};
+
 /// Opens `path`. A folder must hold config.json; an unsupported family is refused by name, with the list of
-/// supported ones. Throws BadFileError.
-OpenedModel open_model(const std::filesystem::path& path);
+/// supported ones. Of a folder, general.file_type is that of `plain_type_of`. Throws BadFileError.
+OpenedModel open_model(const std::filesystem::path& path, const OpenSettings& settings = {});
+
+/// The 16-bit type that keeps most of the weights: BF16 or F16, whichever the first matrix stored in 16 bits
+/// has; F16 when there is none.
+ElementType plain_type_of(const WeightSource& weights);
+
+/// general.file_type of a model whose matrices are all F32, F16 or BF16.
+std::uint32_t file_type_of_plain(ElementType type);
 
 }  // namespace tessera::model

@@ -1,0 +1,118 @@
+// A model family as data: how its Hugging Face folder maps to GGUF.
+//
+// A family is four tables: where its sizes stand in config.json, which GGUF metadata they become (in the
+// order of llama.cpp's converter, so that whole files compare), which tensors it has, under both names and
+// with their shapes, and which vocabularies need a correction. A new family is a new row of tables in
+// families.cc.
+//
+// In names, "{}" stands for the index of a layer, counted from 0.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string_view>
+
+namespace tessera::model {
+
+/// The sizes of a model. Those up to `vocabulary` stand in config.json; the rest follow from them.
+enum class Quantity {
+  blocks,
+  context,
+  embedding,
+  feed_forward,
+  heads,
+  kv_heads,
+  head_size,
+  vocabulary,
+  query_width,      ///< heads * head_size
+  key_value_width,  ///< kv_heads * head_size
+};
+inline constexpr std::size_t kQuantities = 10;
+
+/// What a size is when config.json does not give it: the default of the family's class in transformers.
+enum class Otherwise {
+  refuse,
+  number,              ///< SizeRule::number
+  heads,               ///< as many as there are heads
+  embedding_per_head,  ///< embedding / heads
+};
+
+/// Where one size stands in config.json. Rules are applied in order, so a default may use an earlier size.
+struct SizeRule {
+  Quantity quantity;
+  std::string_view config_key;
+  Otherwise otherwise = Otherwise::refuse;
+  std::uint32_t number = 0;
+};
+
+/// What is written under a metadata key of the family.
+enum class MetadataValue {
+  size,           ///< uint32: MetadataRule::quantity
+  size_if_given,  ///< the same, only when config.json gives it
+  rope_scaling,   ///< the rope.scaling.* keys (none for unscaled and for llama3 scaling, which is a tensor)
+  rope_base,      ///< float32
+  norm_epsilon,   ///< float32
+  file_type,      ///< general.file_type
+};
+
+/// One metadata key, without the "ARCHITECTURE." in front (file_type has a fixed key).
+struct MetadataRule {
+  std::string_view key;
+  MetadataValue value = MetadataValue::size;
+  Quantity quantity = Quantity::blocks;
+};
+
+/// How the rows of a tensor lie in GGUF compared with Hugging Face.
+enum class RowOrder {
+  same,
+  /// Each head's rows go from half-split to interleaved pairs (shared/formats/GGUF.md section 3): within a
+  /// head of h rows, output row 2 * i + s is input row s * (h / 2) + i.
+  interleaved_heads,
+};
+
+enum class Presence {
+  required,
+  optional,
+  unless_tied,  ///< required unless config.json says tie_word_embeddings
+};
+
+/// One tensor of the family, [rows, columns]; a vector has no `rows`.
+struct TensorRule {
+  std::string_view hf_name;
+  std::string_view gguf_name;
+  std::optional<Quantity> rows;
+  Quantity columns;
+  RowOrder row_order = RowOrder::same;
+  Presence presence = Presence::required;
+};
+
+/// A vocabulary of this very size gets one more key, as llama.cpp's converter gives it.
+struct VocabularyRule {
+  std::uint32_t vocabulary;
+  std::string_view key;
+  std::optional<std::uint32_t> number;  ///< the uint32 to write; empty: false
+};
+
+struct Family {
+  std::string_view hf_architecture;    ///< "architectures" of config.json, e.g. "LlamaForCausalLM"
+  std::string_view gguf_architecture;  ///< general.architecture, e.g. "llama"
+  std::span<const SizeRule> sizes;
+  std::span<const MetadataRule> metadata;
+  std::span<const TensorRule> tensors;
+  std::span<const VocabularyRule> vocabularies;
+  /// Whether "add_prefix_space" of tokenizer_config.json becomes tokenizer.ggml.add_space_prefix.
+  bool writes_add_space_prefix = false;
+};
+
+/// All supported families.
+std::span<const Family> all_families();
+
+/// The family of this Hugging Face architecture, or nullptr.
+const Family* find_family(std::string_view hf_architecture);
+
+/// Whether a tensor of this Hugging Face name is left out in every family: buffers that are computed, not
+/// learned.
+bool is_ignored_tensor(std::string_view hf_name);
+
+}  // namespace tessera::model

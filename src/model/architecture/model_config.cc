@@ -1,0 +1,140 @@
+#include "model/architecture/model_config.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <string_view>
+#include <vector>
+
+#include "foundation/base/printable.h"
+
+namespace tessera::model {
+namespace {
+
+using json::JsonObject;
+
+std::string supported_families() {
+  std::vector<std::string_view> names;
+  for (const Family& family : all_families()) names.push_back(family.hf_architecture);
+  return fmt::format("supported are {}", fmt::join(names, ", "));
+}
+
+const Family& family_of(const JsonObject& config) {
+  const auto* architectures = config.find("architectures");
+  if (architectures == nullptr || !architectures->is_array() || architectures->empty() ||
+      !architectures->front().is_string()) {
+    config.fail("architectures", fmt::format("does not name the model's family; {}", supported_families()));
+  }
+  const auto name = architectures->front().get<std::string>();
+  const Family* family = find_family(name);
+  if (family == nullptr) {
+    config.fail("architectures",
+                fmt::format("names the unsupported family {}; {}", printable(name), supported_families()));
+  }
+  return *family;
+}
+
+/// FP8 with block scales is decoded while reading; all other quantized checkpoints hold tensors of their own
+/// kind.
+void refuse_quantized(const JsonObject& config) {
+  const auto method = config.object("quantization_config").text("quant_method");
+  if (method && *method != "fp8") {
+    config.fail("quantization_config",
+                fmt::format("says that the model is already quantized ({}); start from the original model",
+                            printable(*method)));
+  }
+}
+
+std::uint32_t value_of(const SizeRule& rule, const JsonObject& config, const ModelConfig& so_far) {
+  if (const auto given = config.count(rule.config_key)) return *given;
+  switch (rule.otherwise) {
+    case Otherwise::number:
+      return rule.number;
+    case Otherwise::heads:
+      return so_far[Quantity::heads];
+    case Otherwise::embedding_per_head:
+      if (so_far[Quantity::embedding] % so_far[Quantity::heads] != 0) {
+        config.fail("hidden_size", fmt::format("is {}, not a multiple of num_attention_heads = {}",
+                                               so_far[Quantity::embedding], so_far[Quantity::heads]));
+      }
+      return so_far[Quantity::embedding] / so_far[Quantity::heads];
+    case Otherwise::refuse:
+      break;
+  }
+  config.fail(rule.config_key, "is missing");
+}
+
+std::uint32_t product(const JsonObject& config, std::string_view heads_key, std::uint32_t heads,
+                      std::uint32_t size) {
+  constexpr std::uint64_t kLargest = 0x7FFFFFFF;
+  const std::uint64_t width = std::uint64_t{heads} * size;
+  if (width > kLargest) config.fail(heads_key, fmt::format("= {} heads of {} are too many", heads, size));
+  return static_cast<std::uint32_t>(width);
+}
+
+void read_sizes(const JsonObject& config, ModelConfig& model) {
+  const auto set = [&](Quantity quantity, std::uint32_t value) {
+    model.sizes[static_cast<std::size_t>(quantity)] = value;
+  };
+  for (const SizeRule& rule : model.family->sizes) {
+    set(rule.quantity, value_of(rule, config, model));
+    model.given[static_cast<std::size_t>(rule.quantity)] = config.contains(rule.config_key);
+  }
+  const auto heads = model[Quantity::heads];
+  const auto kv_heads = model[Quantity::kv_heads];
+  if (heads % kv_heads != 0) {
+    config.fail("num_key_value_heads",
+                fmt::format("is {}, which does not divide num_attention_heads = {}", kv_heads, heads));
+  }
+  if (model[Quantity::head_size] % 2 != 0) {
+    config.fail("head_dim",
+                fmt::format("is {}, rotary embeddings need an even one", model[Quantity::head_size]));
+  }
+  set(Quantity::query_width, product(config, "num_attention_heads", heads, model[Quantity::head_size]));
+  set(Quantity::key_value_width,
+      product(config, "num_key_value_heads", kv_heads, model[Quantity::head_size]));
+}
+
+}  // namespace
+
+ModelConfig read_model_config(const JsonObject& config) {
+  constexpr double kDefaultNormEpsilon = 1e-6;
+  ModelConfig model;
+  model.family = &family_of(config);
+  refuse_quantized(config);
+  read_sizes(config, model);
+  model.rope = read_rope_scaling(config, model[Quantity::context], model[Quantity::head_size]);
+  model.norm_epsilon = config.real("rms_norm_eps").value_or(kDefaultNormEpsilon);
+  if (model.norm_epsilon < 0) config.fail("rms_norm_eps", "is negative");
+  model.tied_embeddings = config.boolean("tie_word_embeddings").value_or(false);
+  return model;
+}
+
+void add_architecture_metadata(const ModelConfig& config, std::uint32_t file_type, gguf::Metadata& metadata) {
+  for (const MetadataRule& rule : config.family->metadata) {
+    const std::string key = fmt::format("{}.{}", config.family->gguf_architecture, rule.key);
+    switch (rule.value) {
+      case MetadataValue::size_if_given:
+        if (!config.given[static_cast<std::size_t>(rule.quantity)]) break;
+        [[fallthrough]];
+      case MetadataValue::size:
+        metadata.set(key, config[rule.quantity]);
+        break;
+      case MetadataValue::rope_scaling:
+        for (const auto& [name, value] : config.rope.metadata)
+          metadata.set(fmt::format("{}.{}", key, name), value);
+        break;
+      case MetadataValue::rope_base:
+        metadata.set(key, static_cast<float>(config.rope.base));
+        break;
+      case MetadataValue::norm_epsilon:
+        metadata.set(key, static_cast<float>(config.norm_epsilon));
+        break;
+      case MetadataValue::file_type:
+        metadata.set("general.file_type", file_type);
+        break;
+    }
+  }
+}
+
+}  // namespace tessera::model

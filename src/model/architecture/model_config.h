@@ -1,0 +1,33 @@
+// The config.json of a Hugging Face folder, read by the tables of its family and checked.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <string>
+
+#include "foundation/formats/gguf/metadata.h"
+#include "foundation/formats/json/json_object.h"
+#include "model/architecture/family.h"
+#include "model/architecture/rope_scaling.h"
+
+namespace tessera::model {
+
+struct ModelConfig {
+  const Family* family = nullptr;
+  std::array<std::uint32_t, kQuantities> sizes{};  ///< by Quantity
+  std::array<bool, kQuantities> given{};           ///< whether config.json itself says it
+  RopeScaling rope;
+  double norm_epsilon = 0;
+  bool tied_embeddings = false;  ///< the output matrix is the token embedding
+
+  std::uint32_t operator[](Quantity quantity) const { return sizes[static_cast<std::size_t>(quantity)]; }
+};
+
+/// Reads and checks `config`. Throws BadFileError: an unsupported family (with the list of supported ones),
+/// an already quantized model, missing or impossible sizes, an unsupported kind of RoPE scaling.
+ModelConfig read_model_config(const json::JsonObject& config);
+
+/// Adds the family's metadata keys, in their order; general.file_type gets `file_type`.
+void add_architecture_metadata(const ModelConfig& config, std::uint32_t file_type, gguf::Metadata& metadata);
+
+}  // namespace tessera::model

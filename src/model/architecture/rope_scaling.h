@@ -1,0 +1,31 @@
+// Rotary position embedding: its base and how a model stretches it beyond the context it was first trained
+// on.
+//
+// config.json says it in one of two ways: a "rope_theta" beside a "rope_scaling" object (or null), or a
+// "rope_parameters" object that holds both. The kind is "rope_type", formerly "type". In GGUF, linear and
+// YaRN scaling are metadata; Llama 3's scaling is a tensor, rope_freqs.weight, that divides each frequency.
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "foundation/formats/gguf/metadata.h"
+#include "foundation/formats/json/json_object.h"
+
+namespace tessera::model {
+
+struct RopeScaling {
+  double base = 10000;  ///< rope_theta
+  /// Keys below "ARCHITECTURE.rope.scaling." with their values, in the order to be written.
+  std::vector<std::pair<std::string_view, gguf::Value>> metadata;
+  /// Llama 3 scaling: the divisor of each of the head_size / 2 frequencies; empty for all other kinds.
+  std::vector<float> frequency_divisors;
+};
+
+/// Reads it from config.json. `context` is max_position_embeddings, `head_size` the rotated dimensions of a
+/// head. Throws BadFileError when the kind is unsupported or a number is missing or impossible.
+RopeScaling read_rope_scaling(const json::JsonObject& config, std::uint32_t context, std::uint32_t head_size);
+
+}  // namespace tessera::model

@@ -1,0 +1,19 @@
+// Which pre-tokenizer a byte-level BPE tokenizer has, under llama.cpp's name for it (tokenizer.ggml.pre).
+//
+// The pre-tokenizer cuts text into words before the merges apply. tokenizer.json describes it as a sequence
+// of steps; llama.cpp knows a fixed set by name. The names are told here from the steps, by a table: what is
+// not in the table is refused, because a wrong name gives a model that runs and answers a little worse, which
+// nobody notices.
+#pragma once
+
+#include <string>
+
+#include "foundation/formats/json/json_object.h"
+
+namespace tessera::model {
+
+/// The name for the "pre_tokenizer" of this tokenizer.json. Throws BadFileError, naming the steps found and
+/// the option that sets the name by hand, when they are not in the table.
+std::string pre_tokenizer_name(const json::JsonObject& tokenizer);
+
+}  // namespace tessera::model

@@ -1,0 +1,22 @@
+// Everything GGUF metadata says about a tokenizer, read from a Hugging Face folder.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+
+#include "foundation/formats/gguf/metadata.h"
+#include "foundation/formats/json/json_object.h"
+#include "model/architecture/family.h"
+
+namespace tessera::model {
+
+/// Adds the tokenizer.* keys, in the order of llama.cpp's converter, for a vocabulary of `vocabulary_size`
+/// tokens (the rows of the token embedding). tokenizer.model (SentencePiece) is preferred to tokenizer.json
+/// (byte-level BPE). `pre_tokenizer` overrides the name told from tokenizer.json unless empty; SentencePiece
+/// has none. Throws BadFileError.
+void add_tokenizer_metadata(const std::filesystem::path& folder, const Family& family,
+                            const json::JsonObject& config, std::uint32_t vocabulary_size,
+                            const std::string& pre_tokenizer, gguf::Metadata& metadata);
+
+}  // namespace tessera::model

@@ -1,0 +1,163 @@
+#!/usr/bin/env python3
+"""Makes small random models of every supported family, as Hugging Face folders. Needs torch, transformers, tokenizers.
+
+  make_random_models.py TEXT TOKENIZER_MODEL OUT
+
+TEXT is any text to train the byte-level BPE vocabularies on; TOKENIZER_MODEL a SentencePiece model with a tokenizer
+of at most 4096 pieces (that of testdata's tiny model). OUT/NAME holds each model; OUT/models.txt lists the names with
+the pre-tokenizer of each (- for SentencePiece). The weights depend on the seed below only.
+"""
+import json
+import shutil
+import sys
+from pathlib import Path
+
+import torch
+from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+from transformers import (LlamaConfig, LlamaForCausalLM, MistralConfig, MistralForCausalLM, Qwen2Config,
+                          Qwen2ForCausalLM, Qwen3Config, Qwen3ForCausalLM)
+
+VOCABULARY = 640
+LLAMA3_SPLIT = (r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*"
+                r"|\s*[\r\n]+|\s+(?!\S)|\s+")
+QWEN2_SPLIT = LLAMA3_SPLIT.replace(r"\p{N}{1,3}", r"\p{N}")
+TEMPLATE = "{% for message in messages %}{{ message['role'] }}: {{ message['content'] }}\n{% endfor %}"
+
+
+def split(pattern):
+    return pre_tokenizers.Split(Regex(pattern), "isolated")
+
+
+def byte_level(words):
+    return pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=words)
+
+
+PRE_TOKENIZERS = {
+    "llama-bpe": pre_tokenizers.Sequence([split(LLAMA3_SPLIT), byte_level(False)]),
+    "qwen2": pre_tokenizers.Sequence([split(QWEN2_SPLIT), byte_level(False)]),
+    "smollm": pre_tokenizers.Sequence([pre_tokenizers.Digits(individual_digits=True), byte_level(True)]),
+    "gpt-2": byte_level(True),
+}
+
+
+def write_json(path, value):
+    path.write_text(json.dumps(value, ensure_ascii=False, indent=1), encoding="utf-8")
+
+
+def make_tokenizer(folder, pre_tokenizer, text, beginning, end):
+    """A byte-level BPE vocabulary, with special tokens, an ordinary added token and unused ids at its end."""
+    tokenizer = Tokenizer(models.BPE(ignore_merges=pre_tokenizer == "llama-bpe"))
+    tokenizer.pre_tokenizer = PRE_TOKENIZERS[pre_tokenizer]
+    tokenizer.decoder = decoders.ByteLevel()
+    if pre_tokenizer == "qwen2":
+        tokenizer.normalizer = normalizers.NFC()
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    tokenizer.train_from_iterator([text], trainers.BpeTrainer(vocab_size=VOCABULARY - 16, initial_alphabet=alphabet))
+    tokenizer.add_special_tokens([AddedToken(token, special=True, normalized=False) for token in (beginning, end)])
+    tokenizer.add_tokens([AddedToken("<tool_call>", special=False, normalized=False), AddedToken("<|extra|>", special=False)])
+    if pre_tokenizer == "llama-bpe":
+        ids = [(beginning, tokenizer.token_to_id(beginning))]
+        tokenizer.post_processor = processors.Sequence([
+            processors.ByteLevel(trim_offsets=False),
+            processors.TemplateProcessing(single=f"{beginning} $A", pair=f"{beginning} $A {beginning} $B:1",
+                                          special_tokens=ids)])
+    else:
+        tokenizer.post_processor = processors.ByteLevel(trim_offsets=False)
+    tokenizer.save(str(folder / "tokenizer.json"))
+    added = {str(token_id): {"content": token.content, "special": token.special, "normalized": token.normalized,
+                             "lstrip": False, "rstrip": False, "single_word": False}
+             for token_id, token in tokenizer.get_added_tokens_decoder().items()}
+    write_json(folder / "tokenizer_config.json", {
+        "tokenizer_class": "PreTrainedTokenizerFast", "bos_token": beginning, "eos_token": end, "pad_token": end,
+        "added_tokens_decoder": added, "chat_template": TEMPLATE})
+    return tokenizer.token_to_id(beginning), tokenizer.token_to_id(end)
+
+
+def make_sentencepiece(folder, tokenizer_model):
+    shutil.copyfile(tokenizer_model, folder / "tokenizer.model")
+    write_json(folder / "added_tokens.json", {"<extra>": 4097, "<more>": 4096})
+    (folder / "chat_template.jinja").write_text(TEMPLATE, encoding="utf-8")
+    write_json(folder / "tokenizer_config.json", {
+        "tokenizer_class": "LlamaTokenizer", "add_bos_token": True, "add_eos_token": False, "add_prefix_space": False,
+        "bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>",
+        "added_tokens_decoder": {
+            "4096": {"content": "▁more", "special": False}, "4098": {"content": "[INST]", "special": True}}})
+    return 1, 2
+
+
+SIZES = dict(hidden_size=64, intermediate_size=160, num_hidden_layers=3, num_attention_heads=4, num_key_value_heads=2,
+             max_position_embeddings=1024)
+LLAMA3_ROPE = {"rope_type": "llama3", "rope_theta": 500000.0, "factor": 8.0, "low_freq_factor": 1.0,
+               "high_freq_factor": 4.0, "original_max_position_embeddings": 256}
+
+# name: (configuration class, model class, pre-tokenizer, settings, stored type)
+MODELS = {
+    "llama-3-tied": (LlamaConfig, LlamaForCausalLM, "llama-bpe",
+                     dict(rope_parameters=LLAMA3_ROPE, tie_word_embeddings=True, head_dim=32), torch.bfloat16),
+    "llama-bias": (LlamaConfig, LlamaForCausalLM, "smollm",
+                   dict(attention_bias=True, mlp_bias=True,
+                        rope_parameters={"rope_type": "linear", "factor": 2.0, "rope_theta": 10000.0}), torch.float32),
+    "llama-gpt2": (LlamaConfig, LlamaForCausalLM, "gpt-2", dict(num_key_value_heads=4), torch.float16),
+    "mistral": (MistralConfig, MistralForCausalLM, None, dict(sliding_window=512, rms_norm_eps=1e-5), torch.bfloat16),
+    "qwen2": (Qwen2Config, Qwen2ForCausalLM, "qwen2",
+              dict(tie_word_embeddings=True,
+                   rope_parameters={"rope_type": "yarn", "factor": 4.0, "rope_theta": 1000000.0, "beta_fast": 16.0,
+                                    "original_max_position_embeddings": 256}), torch.bfloat16),
+    "qwen3": (Qwen3Config, Qwen3ForCausalLM, "qwen2",
+              dict(head_dim=32, rope_parameters={"rope_type": "default", "rope_theta": 1000000.0}), torch.float16),
+}
+
+CARD = """---
+license: apache-2.0
+language:
+- en
+- "no"
+tags:
+- test
+pipeline_tag: text-generation
+base_model: Example-Org/Base-Model-0.5B-v2
+datasets:
+- Example-Org/texts
+---
+# A random model
+"""
+
+
+def make_model(name, folder, text, tokenizer_model):
+    config_class, model_class, pre_tokenizer, settings, stored_type = MODELS[name]
+    folder.mkdir(parents=True)
+    if pre_tokenizer is None:
+        beginning, end = make_sentencepiece(folder, tokenizer_model)
+        vocabulary = 4104
+    else:
+        special = ("<|begin_of_text|>", "<|end_of_text|>") if pre_tokenizer == "llama-bpe" else ("<|im_start|>", "<|endoftext|>")
+        beginning, end = make_tokenizer(folder, pre_tokenizer, text, *special)
+        vocabulary = VOCABULARY
+    config = config_class(**{**SIZES, "vocab_size": vocabulary, "bos_token_id": beginning, "eos_token_id": end, **settings})
+    torch.manual_seed(len(name))
+    model = model_class(config)
+    for parameter in model.parameters():  # biases and norms too, which start as zeros and ones
+        torch.nn.init.normal_(parameter, std=0.05)
+    model.to(stored_type).save_pretrained(folder, max_shard_size="200KB" if name == "qwen2" else "1GB")
+    write_json(folder / "generation_config.json", {"bos_token_id": beginning, "eos_token_id": [end, beginning],
+                                                   "temperature": 0.6, "top_p": 0.9, "top_k": 20, "repetition_penalty": 1.1})
+    if name.startswith("llama-3"):
+        (folder / "README.md").write_text(CARD, encoding="utf-8")
+    if name == "llama-bias":  # as configurations were written before rope_parameters
+        path = folder / "config.json"
+        values = json.loads(path.read_text())
+        parameters = values.pop("rope_parameters")
+        values["rope_theta"] = parameters["rope_theta"]
+        values["rope_scaling"] = {"type": "linear", "factor": parameters["factor"]}
+        write_json(path, values)
+
+
+def main():
+    text = Path(sys.argv[1]).read_text(encoding="utf-8")[:200000]
+    tokenizer_model, out = Path(sys.argv[2]), Path(sys.argv[3])
+    for name in MODELS:
+        make_model(name, out / name, text, tokenizer_model)
+    (out / "models.txt").write_text("".join(f"{name} {row[2] or '-'}\n" for name, row in MODELS.items()))
+
+
+main()
