@@ -140,6 +140,7 @@ TEST(GgufWriter, TensorsThatGgufCannotHoldAreUsageErrors) {
   EXPECT_THROW(plan({"", ElementType::F32, {1}}), UsageError);
   EXPECT_THROW(plan({std::string(64, 'x'), ElementType::F32, {1}}), UsageError);
   EXPECT_THROW(plan({"a", ElementType::F32, {1, 1, 1, 1, 1}}), UsageError);
+  EXPECT_THROW(plan({"a", ElementType::F32, {2, 0}}), UsageError);
   EXPECT_THROW(plan({"same", ElementType::F32, {1}}), UsageError);
 }
 
@@ -147,6 +148,7 @@ TEST(GgufWriter, AnOutputInAMissingFolderIsAUsageError) {
   const TemporaryFolder folder;
   EXPECT_THROW(create_gguf(folder / "missing" / "m.gguf", {}, {}), UsageError);
   EXPECT_THROW(create_gguf(folder.path(), {}, {}), UsageError);
+  EXPECT_THROW(create_gguf(folder / std::string(300, 'x'), {}, {}), UsageError);
 }
 
 TEST(GgufReader, TenThousandTensorsAreFoundByName) {

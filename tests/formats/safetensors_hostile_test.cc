@@ -238,6 +238,7 @@ TEST(HostileSafetensors, AFolderWithoutWeightsIsRefused) {
   testing::expect_refused([&] { open_safetensors(folder.path()); }, folder.path().string(),
                           HostileCase{"Empty", {}, {"model.safetensors", "model.safetensors.index.json"}});
   EXPECT_THROW(open_safetensors(folder / "missing.safetensors"), BadFileError);
+  EXPECT_THROW(open_safetensors(folder / std::string(300, 'x')), BadFileError);
 }
 
 TEST(HostileSafetensors, TheBuildersOfTheseCasesMakeGoodFilesWhenNothingIsWrong) {

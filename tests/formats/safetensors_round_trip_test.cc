@@ -114,6 +114,7 @@ TEST(SafetensorsWriter, WhatTheFormatCannotHoldIsAUsageError) {
     create_safetensors(folder.path(), tensors);
   };
   EXPECT_THROW(create({{"a", ElementType::Q8_0, {32}}}), UsageError);
+  EXPECT_THROW(create({{"a", ElementType::F32, {0}}}), UsageError);
   EXPECT_THROW(create({{"", ElementType::F32, {1}}}), UsageError);
   EXPECT_THROW(create({{"\xFF", ElementType::F32, {1}}}), UsageError);
   EXPECT_THROW(create({{"a", ElementType::F32, {1}}, {"a", ElementType::F32, {1}}}), UsageError);

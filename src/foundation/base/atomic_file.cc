@@ -43,14 +43,16 @@ void start_writing_out(int descriptor, std::uint64_t offset, std::uint64_t size)
 }  // namespace
 
 AtomicFile::AtomicFile(const std::filesystem::path& target) : target_(target), temporary_(target) {
-  if (std::filesystem::is_directory(target)) {
+  std::error_code unknown;  // what keeps us from looking keeps us from creating, and is reported then
+  if (std::filesystem::is_directory(target, unknown)) {
     throw UsageError(target.string() + ": cannot write here: it is a folder; give the name of a file");
   }
   temporary_ += ".partial";
   descriptor_ = ::open(temporary_.c_str(), O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
   if (descriptor_ >= 0) return;
   const int reason = errno;
-  if (reason == ENOENT || reason == EACCES || reason == ENOTDIR || reason == EROFS || reason == EISDIR) {
+  if (reason == ENOENT || reason == EACCES || reason == ENOTDIR || reason == EROFS || reason == EISDIR ||
+      reason == ENAMETOOLONG) {
     throw UsageError(target.string() + ": cannot write here: " + std::generic_category().message(reason) +
                      "; choose an output path in an existing, writable folder");
   }

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <limits>
 #include <string>
 #include <unordered_set>
@@ -34,6 +35,7 @@ void check_tensors(std::span<const TensorDescriptor> tensors) {
       refuse(tensor, fmt::format("it has {} dimensions; at most {} are possible", tensor.shape.size(),
                                  kMaxDimensions));
     }
+    if (std::ranges::count(tensor.shape, 0u) > 0) refuse(tensor, "a dimension is zero");
     if (!seen.insert(tensor.name).second) refuse(tensor, "two tensors have this name");
   }
 }

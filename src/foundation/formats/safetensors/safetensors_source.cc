@@ -83,12 +83,14 @@ Checkpoint open_shards(const std::filesystem::path& folder) {
 }
 
 Checkpoint open_checkpoint(const std::filesystem::path& path) {
+  // What cannot be looked at is opened, so that the error says why.
+  std::error_code unknown;
   Checkpoint checkpoint;
-  if (!std::filesystem::is_directory(path)) {
+  if (!std::filesystem::is_directory(path, unknown)) {
     checkpoint.add_file(path);
-  } else if (std::filesystem::exists(path / kSingleFileName)) {
+  } else if (std::filesystem::exists(path / kSingleFileName, unknown)) {
     checkpoint.add_file(path / kSingleFileName);
-  } else if (std::filesystem::exists(path / kIndexFileName)) {
+  } else if (std::filesystem::exists(path / kIndexFileName, unknown)) {
     return open_shards(path);
   } else {
     throw BadFileError({.file = path.string()},

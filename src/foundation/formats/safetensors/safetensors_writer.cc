@@ -41,6 +41,7 @@ void check_tensors(std::span<const TensorDescriptor> tensors) {
     };
     if (!stored_type_of(tensor.type)) refuse(fmt::format("the format has no type {}", name_of(tensor.type)));
     if (tensor.name.empty()) refuse("it has no name");
+    if (std::ranges::count(tensor.shape, 0u) > 0) refuse("a dimension is zero");
     if (!seen.insert(tensor.name).second) refuse("two tensors have this name");
   }
 }
