@@ -5,6 +5,9 @@ find_package(fmt REQUIRED)
 find_package(spdlog REQUIRED)
 find_package(nlohmann_json REQUIRED)
 find_package(yaml-cpp REQUIRED)
+if(NOT TARGET yaml-cpp::yaml-cpp)  # before 0.8 the target had no namespace
+  add_library(yaml-cpp::yaml-cpp ALIAS yaml-cpp)
+endif()
 find_package(CLI11 REQUIRED)
 include(TesseraProtobuf)
 
@@ -18,6 +21,7 @@ endif()
 add_library(tessera_ggml INTERFACE)
 if(TESSERA_WITH_GGML AND GGML_INCLUDE_DIR AND GGML_BASE_LIBRARY)
   message(STATUS "Found ggml: ${GGML_BASE_LIBRARY}")
+  set(TESSERA_GGML_LIBRARY ${GGML_BASE_LIBRARY})  # for users of the installed package
   target_include_directories(tessera_ggml SYSTEM INTERFACE ${GGML_INCLUDE_DIR})
   target_link_libraries(tessera_ggml INTERFACE ${GGML_BASE_LIBRARY})
   target_compile_definitions(tessera_ggml INTERFACE TESSERA_WITH_GGML)
