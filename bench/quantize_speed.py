@@ -2,16 +2,18 @@
 """Compares `tessera quantize --pure` with `llama-quantize --pure`, whole process, on generated F16 models.
 
 For every type the two programs and `cp` run in turn, REPEAT times, on the same file in the page cache; the table gives
-medians of the wall clock. Without llama.cpp its columns are empty. Outputs are thrown away.
+medians of the wall clock, and the ratio of processor time, which other load on the machine disturbs less. Without
+llama.cpp its columns are empty. Outputs are thrown away.
 
     bench/quantize_speed.py --program build/tessera --make-model build/bench/make_model --weights 25e6 200e6
 """
 import argparse
+import dataclasses
 import os
 import statistics
 import tempfile
 
-from peers import ALL_TYPES, NEEDS_IMATRIX, Peers, print_machine, print_table, run_measured
+from peers import ALL_TYPES, NEEDS_IMATRIX, Peers, Usage, print_machine, print_table, run_measured
 
 
 def parse_arguments():
@@ -29,14 +31,15 @@ def parse_arguments():
 
 
 def measure(commands, repeat):
-    """Median seconds of each named command, run in turn; a single round when one takes longer than a minute."""
-    seconds = {name: [] for name in commands}
+    """Median usage of each named command, run in turn; a single round when one takes longer than a minute."""
+    runs = {name: [] for name in commands}
     for _ in range(repeat):
         for name, command in commands.items():
-            seconds[name].append(run_measured(command).seconds)
-        if max(map(max, seconds.values())) > 60:
+            runs[name].append(run_measured(command))
+        if max(run.seconds for each in runs.values() for run in each) > 60:
             break
-    return {name: statistics.median(values) for name, values in seconds.items()}
+    return {name: Usage(*(statistics.median(getattr(run, field.name) for run in each)
+                          for field in dataclasses.fields(Usage))) for name, each in runs.items()}
 
 
 def commands_for(type_name, arguments, peers, model, imatrix, output):
@@ -60,14 +63,16 @@ def compare_at(weights, arguments, peers, folder):
           f"median of {arguments.repeat}, importance matrix: {arguments.imatrix}\n", flush=True)
     rows = []
     for type_name in arguments.types:
-        times = measure(commands_for(type_name, arguments, peers, model, imatrix, output), arguments.repeat)
-        llama = times.get("llama")
-        rows.append([type_name, f"{times['tessera']:.2f}", f"{llama:.2f}" if llama else "",
-                     f"{llama / times['tessera']:.2f}" if llama else "", f"{times['cp']:.2f}",
-                     f"{times['tessera'] / times['cp']:.2f}"])
-        print(f"  {type_name}: {rows[-1][1]} s, llama-quantize {rows[-1][2] or '-'} s", flush=True)
+        used = measure(commands_for(type_name, arguments, peers, model, imatrix, output), arguments.repeat)
+        ours, llama, copy = used["tessera"], used.get("llama"), used["cp"]
+        rows.append([type_name, f"{ours.seconds:.2f}", f"{llama.seconds:.2f}" if llama else "",
+                     f"{llama.seconds / ours.seconds:.2f}" if llama else "",
+                     f"{llama.processor_seconds / ours.processor_seconds:.2f}" if llama else "",
+                     f"{copy.seconds:.2f}", f"{ours.seconds / copy.seconds:.2f}"])
+        print("  " + "  ".join(rows[-1]), flush=True)
     print()
-    print_table(["type", "tessera s", "llama-quantize s", "times faster", "cp s", "times cp"], rows)
+    print_table(["type", "tessera s", "llama-quantize s", "times faster", "less processor time", "cp s", "times cp"],
+                rows)
 
 
 def main():
