@@ -2,6 +2,7 @@
 // that shows the repository's testdata/. (Blocks without the mark are for the reader: they install packages
 // or need other files.)
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <cstdlib>
 #include <filesystem>
@@ -69,7 +70,8 @@ class DocumentedExamples : public testing::Test {
     return std::system(("cd '" + folder_.string() + "' && sh example.sh >output.txt 2>&1").c_str());
   }
 
-  const fs::path folder_ = fs::path(testing::TempDir()) / "tessera_documented_examples";
+  // Each test runs in a process of its own, side by side with others.
+  const fs::path folder_ = fs::path(testing::TempDir()) / ("tessera_docs_" + std::to_string(::getpid()));
 };
 
 TEST_F(DocumentedExamples, AFenceMarkedShIsFoundWithItsPlaceAndText) {
