@@ -73,6 +73,17 @@ TEST_P(KQuants, EncodingADecodedBlockAgainCostsLittle) {
   EXPECT_LT(weighted_squared_error(once, twice, 4096, {}), 0.5 * first);
 }
 
+TEST_P(KQuants, DecodedWeightsAreNotShrunk) {
+  const auto weights = normal_weights(16384);
+  const auto decoded = round_trip(weights);
+  double energy = 0, shared = 0;
+  for (std::size_t i = 0; i < weights.size(); ++i) {
+    energy += double{weights[i]} * double{weights[i]};
+    shared += double{weights[i]} * double{decoded[i]};
+  }
+  EXPECT_NEAR(shared / energy, 1.0, 2e-3);
+}
+
 TEST_P(KQuants, HugeWeightsSaturateWithTheirSign) {
   const auto decoded = round_trip(std::vector<float>(256, -1e30f));
   expect_finite(decoded);

@@ -1,4 +1,4 @@
-// Fit and round of the super-blocks with a scale and a minimum per sub-block: Q2_K, Q4_K, Q5_K.
+// The fit of a super-block with a scale and a minimum per sub-block: Q2_K, Q4_K, Q5_K.
 //
 //   y = (d * sc[s]) * q - dmin * mn[s],  q in 0..kMaxCode, sc and mn in 0..kMaxScale, d and dmin halves
 //
@@ -10,7 +10,7 @@
 //   true error
 //      among the neighbours of its optimum; then d and dmin are solved jointly by weighted least squares with
 //      all codes and integers fixed.
-// The state of smallest true error is kept.
+// The state of smallest true error is kept; the factor for its stored d and dmin is gain_correction-inl.h's.
 //
 // A Spec says kSubBlocks, kSubBlockWeights, kMaxCode, kMaxScale and how much to search: kStarts,
 // kRefinements, kSweeps.
@@ -26,11 +26,11 @@
 
 #include <hwy/highway.h>
 
-#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 
 #include "foundation/codecs/affine_search-inl.h"
+#include "foundation/codecs/gain_correction-inl.h"
 #include "foundation/codecs/lane_math-inl.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -57,14 +57,15 @@ struct AffineIntegers {
 };
 
 template <class Spec>
-class AffineFit {
+class AffineSuperBlockFit {
  public:
   static constexpr std::size_t kSubBlocks = Spec::kSubBlocks;
   static constexpr std::size_t kWeights = Spec::kSubBlockWeights;
   using Integers = AffineIntegers<kSubBlocks>;
 
   /// `x` is [kSubBlocks * kWeights][kLanes], `importance` and `importance_sum` are of the columns.
-  AffineFit(const float* x, const float* importance, const float* importance_sum) : importance_(importance) {
+  AffineSuperBlockFit(const float* x, const float* importance, const float* importance_sum)
+      : importance_(importance) {
     const LaneTag tag;
     for (std::size_t s = 0; s < kSubBlocks; ++s) {
       importance_sum_[s] = hn::Set(tag, importance_sum[s]);
@@ -84,6 +85,20 @@ class AffineFit {
       best.keep_better(choose_integers(Spec::kReach));
     }
     return best;
+  }
+
+  /// The factor for the stored d and dmin.
+  LaneVector gain(const Integers& integers) const {
+    const LaneTag tag;
+    auto around_means = hn::Zero(tag), of_means = hn::Zero(tag);
+    for (std::size_t i = 0; i < kSubBlocks * kWeights; ++i) {
+      around_means =
+          hn::MulAdd(hn::Load(tag, x_ + i * kLanes), hn::Load(tag, weighted_x_ + i * kLanes), around_means);
+    }
+    for (std::size_t s = 0; s < kSubBlocks; ++s) {
+      of_means = hn::MulAdd(hn::Mul(mean_[s], mean_[s]), importance_sum_[s], of_means);
+    }
+    return gain_correction(hn::Add(around_means, of_means), hn::Add(around_means, integers.error));
   }
 
  private:
@@ -280,58 +295,6 @@ class AffineFit {
   AffineSolution optima_[kSubBlocks];
   LaneVector d_, dmin_;
   NormalEquations normal_;
-};
-
-/// What a format of this kind takes from its Spec: everything but the layout of the bytes.
-template <class Spec>
-struct AffineFormat {
-  static constexpr std::size_t kSubBlocks = Spec::kSubBlocks;
-  static constexpr std::size_t kBlockWeights = kSubBlocks * Spec::kSubBlockWeights;
-  static constexpr std::size_t kGroupWeights = 1;
-
-  struct Columns {
-    float importance[kBlockWeights];
-    float importance_sum[kSubBlocks];
-  };
-
-  struct Scales {
-    alignas(64) float d[kLanes], dmin[kLanes];                   ///< halves
-    alignas(64) float inverse[kSubBlocks][kLanes];               ///< 1 / (d * sc), 0 where that is 0
-    alignas(64) float minimum[kSubBlocks][kLanes];               ///< dmin * mn
-    alignas(64) std::int32_t scale_code[kSubBlocks * kLanes];    ///< sc
-    alignas(64) std::int32_t minimum_code[kSubBlocks * kLanes];  ///< mn
-  };
-
-  static void prepare(const float* importance, Columns& columns) {
-    std::copy_n(importance, kBlockWeights, columns.importance);
-    for (std::size_t i = 0; i < kBlockWeights; ++i) {
-      float& sum = columns.importance_sum[i / Spec::kSubBlockWeights];
-      sum = (i % Spec::kSubBlockWeights == 0 ? 0.0f : sum) + columns.importance[i];
-    }
-  }
-
-  static void fit(const Columns& columns, const float* x, Scales& scales) {
-    const LaneTag tag;
-    const auto integers = AffineFit<Spec>(x, columns.importance, columns.importance_sum).run();
-    hn::Store(integers.d, tag, scales.d);
-    hn::Store(integers.dmin, tag, scales.dmin);
-    for (std::size_t s = 0; s < kSubBlocks; ++s) {
-      hn::Store(inverse_or_zero(hn::Mul(integers.d, integers.scale[s])), tag, scales.inverse[s]);
-      hn::Store(hn::Mul(integers.dmin, integers.minimum[s]), tag, scales.minimum[s]);
-      store_integers(integers.scale[s], 0.0f, scales.scale_code + s * kLanes);
-      store_integers(integers.minimum[s], 0.0f, scales.minimum_code + s * kLanes);
-    }
-  }
-
-  static void round(const Columns&, const Scales& scales, std::size_t group, const float* x,
-                    std::int32_t* code) {
-    const LaneTag tag;
-    const std::size_t s = group / Spec::kSubBlockWeights;
-    const auto above_minimum = hn::Add(hn::Load(tag, x), hn::Load(tag, scales.minimum[s]));
-    const auto q =
-        round_and_clamp(hn::Mul(above_minimum, hn::Load(tag, scales.inverse[s])), 0.0f, Spec::kMaxCode);
-    store_integers(q, 0.0f, code);
-  }
 };
 
 }  // namespace tessera::codecs::HWY_NAMESPACE

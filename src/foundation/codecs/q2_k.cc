@@ -17,7 +17,7 @@
 #include <hwy/foreach_target.h>  // must come before highway.h
 #include <hwy/highway.h>
 
-#include "foundation/codecs/affine_super_block-inl.h"
+#include "foundation/codecs/affine_super_block_format-inl.h"
 #include "foundation/codecs/decode_lanes-inl.h"
 #include "foundation/codecs/k_words-inl.h"
 #include "foundation/codecs/tile_encoder-inl.h"
@@ -34,7 +34,7 @@ struct Q2KSpec {
   static constexpr int kAlternations = 2, kSweeps = 2, kReach = 1;
 };
 
-struct Q2K : AffineFormat<Q2KSpec> {
+struct Q2K : AffineSuperBlockFormat<Q2KSpec> {
   static constexpr ElementType kType = ElementType::Q2_K;
   static constexpr std::size_t kBlockBytes = 84;
 

@@ -23,7 +23,7 @@
 
 #include "foundation/codecs/decode_lanes-inl.h"
 #include "foundation/codecs/k_words-inl.h"
-#include "foundation/codecs/signed_super_block-inl.h"
+#include "foundation/codecs/signed_super_block_format-inl.h"
 #include "foundation/codecs/tile_encoder-inl.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -41,7 +41,7 @@ struct Q3KSpec {
   static constexpr bool kTryMirrored = true;
 };
 
-struct Q3K : SignedFormat<Q3KSpec> {
+struct Q3K : SignedSuperBlockFormat<Q3KSpec> {
   static constexpr ElementType kType = ElementType::Q3_K;
   static constexpr std::size_t kBlockBytes = 110;
 

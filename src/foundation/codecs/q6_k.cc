@@ -20,7 +20,7 @@
 
 #include "foundation/codecs/decode_lanes-inl.h"
 #include "foundation/codecs/k_words-inl.h"
-#include "foundation/codecs/signed_super_block-inl.h"
+#include "foundation/codecs/signed_super_block_format-inl.h"
 #include "foundation/codecs/tile_encoder-inl.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -37,7 +37,7 @@ struct Q6KSpec {
   static constexpr bool kTryMirrored = false;
 };
 
-struct Q6K : SignedFormat<Q6KSpec> {
+struct Q6K : SignedSuperBlockFormat<Q6KSpec> {
   static constexpr ElementType kType = ElementType::Q6_K;
   static constexpr std::size_t kBlockBytes = 210;
 

@@ -1,4 +1,4 @@
-// Fit and round of the super-blocks with one signed scale per sub-block: Q3_K, Q6_K.
+// The fit of a super-block with one signed scale per sub-block: Q3_K, Q6_K.
 //
 //   y = (d * sc[s]) * q,  q in kMinCode..kMaxCode, sc in kMinScale..kMaxScale, d a half of either sign
 //
@@ -8,7 +8,7 @@
 //   3. sweeps: with d rounded to a half, every sub-block takes the integer of smallest true error among the
 //   neighbours
 //      of its optimum; then d is solved by weighted least squares with all codes and integers fixed.
-// The state of smallest true error is kept.
+// The state of smallest true error is kept; the factor for its stored d is gain_correction-inl.h's.
 //
 // A Spec says kSubBlocks, kSubBlockWeights, kMinCode, kMaxCode, kMinScale, kMaxScale and how much to search:
 // kStarts, kAlternations, kUnitSteps, kSweeps, kReach.
@@ -24,10 +24,10 @@
 
 #include <hwy/highway.h>
 
-#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 
+#include "foundation/codecs/gain_correction-inl.h"
 #include "foundation/codecs/lane_math-inl.h"
 #include "foundation/codecs/signed_search-inl.h"
 
@@ -52,7 +52,7 @@ struct SignedIntegers {
 };
 
 template <class Spec>
-class SignedFit {
+class SignedSuperBlockFit {
  public:
   static constexpr std::size_t kSubBlocks = Spec::kSubBlocks;
   static constexpr std::size_t kWeights = Spec::kSubBlockWeights;
@@ -60,7 +60,7 @@ class SignedFit {
   using Integers = SignedIntegers<kSubBlocks>;
 
   /// `x` is [kSubBlocks * kWeights][kLanes], `importance` is of the columns.
-  SignedFit(const float* x, const float* importance) : importance_(importance) {
+  SignedSuperBlockFit(const float* x, const float* importance) : importance_(importance) {
     const LaneTag tag;
     const auto limit = hn::Set(tag, kLargestUsefulWeight);
     for (std::size_t i = 0; i < kSubBlocks * kWeights; ++i) {
@@ -80,6 +80,16 @@ class SignedFit {
       best.keep_better(choose_integers());
     }
     return best;
+  }
+
+  /// The factor for the stored d.
+  LaneVector gain(const Integers& integers) const {
+    const LaneTag tag;
+    auto energy = hn::Zero(tag);
+    for (std::size_t i = 0; i < kSubBlocks * kWeights; ++i) {
+      energy = hn::MulAdd(hn::Load(tag, x_ + i * kLanes), hn::Load(tag, weighted_x_ + i * kLanes), energy);
+    }
+    return gain_correction(energy, hn::Add(energy, integers.error));
   }
 
  private:
@@ -181,47 +191,6 @@ class SignedFit {
   const float* importance_;
   SignedSolution optima_[kSubBlocks];
   LaneVector d_;
-};
-
-/// What a format of this kind takes from its Spec: everything but the layout of the bytes. Codes are
-/// q - kMinCode.
-template <class Spec>
-struct SignedFormat {
-  static constexpr std::size_t kSubBlocks = Spec::kSubBlocks;
-  static constexpr std::size_t kBlockWeights = kSubBlocks * Spec::kSubBlockWeights;
-  static constexpr std::size_t kGroupWeights = 1;
-
-  struct Columns {
-    float importance[kBlockWeights];
-  };
-
-  struct Scales {
-    alignas(64) float d[kLanes];                               ///< halves
-    alignas(64) float inverse[kSubBlocks][kLanes];             ///< 1 / (d * sc), 0 where that is 0
-    alignas(64) std::int32_t scale_code[kSubBlocks * kLanes];  ///< sc - kMinScale
-  };
-
-  static void prepare(const float* importance, Columns& columns) {
-    std::copy_n(importance, kBlockWeights, columns.importance);
-  }
-
-  static void fit(const Columns& columns, const float* x, Scales& scales) {
-    const LaneTag tag;
-    const auto integers = SignedFit<Spec>(x, columns.importance).run();
-    hn::Store(integers.d, tag, scales.d);
-    for (std::size_t s = 0; s < kSubBlocks; ++s) {
-      hn::Store(inverse_or_zero(hn::Mul(integers.d, integers.scale[s])), tag, scales.inverse[s]);
-      store_integers(integers.scale[s], Spec::kMinScale, scales.scale_code + s * kLanes);
-    }
-  }
-
-  static void round(const Columns&, const Scales& scales, std::size_t group, const float* x,
-                    std::int32_t* code) {
-    const LaneTag tag;
-    const auto inverse = hn::Load(tag, scales.inverse[group / Spec::kSubBlockWeights]);
-    const auto q = IntegerLevels<Spec::kMinCode, Spec::kMaxCode>::nearest(hn::Mul(hn::Load(tag, x), inverse));
-    store_integers(q, Spec::kMinCode, code);
-  }
 };
 
 }  // namespace tessera::codecs::HWY_NAMESPACE

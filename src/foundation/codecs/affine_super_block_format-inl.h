@@ -1,0 +1,83 @@
+// Affine super-blocks as formats of the tile encoder: everything but the layout of the bytes.
+//
+// Codes are rounded under the scales of the fit, before the gain correction that the stored d and dmin carry.
+//
+// Include once per SIMD target, after hwy/highway.h, inside a file compiled with foreach_target.h.
+
+#if defined(TESSERA_CODECS_AFFINE_SUPER_BLOCK_FORMAT_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef TESSERA_CODECS_AFFINE_SUPER_BLOCK_FORMAT_INL_H_
+#undef TESSERA_CODECS_AFFINE_SUPER_BLOCK_FORMAT_INL_H_
+#else
+#define TESSERA_CODECS_AFFINE_SUPER_BLOCK_FORMAT_INL_H_
+#endif
+
+#include <hwy/highway.h>
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+
+#include "foundation/codecs/affine_super_block-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace tessera::codecs::HWY_NAMESPACE {
+
+/// The base of a format; Spec as in affine_super_block-inl.h.
+template <class Spec>
+struct AffineSuperBlockFormat {
+  static constexpr std::size_t kSubBlocks = Spec::kSubBlocks;
+  static constexpr std::size_t kBlockWeights = kSubBlocks * Spec::kSubBlockWeights;
+  static constexpr std::size_t kGroupWeights = 1;
+
+  struct Columns {
+    float importance[kBlockWeights];
+    float importance_sum[kSubBlocks];
+  };
+
+  struct Scales {
+    alignas(64) float d[kLanes], dmin[kLanes];  ///< stored: halves, with the gain correction
+    alignas(
+        64) float inverse[kSubBlocks][kLanes];  ///< 1 / (d * sc) before the correction, 0 where d * sc is 0
+    alignas(64) float minimum[kSubBlocks][kLanes];               ///< dmin * mn before the correction
+    alignas(64) std::int32_t scale_code[kSubBlocks * kLanes];    ///< sc
+    alignas(64) std::int32_t minimum_code[kSubBlocks * kLanes];  ///< mn
+  };
+
+  static void prepare(const float* importance, Columns& columns) {
+    std::copy_n(importance, kBlockWeights, columns.importance);
+    for (std::size_t i = 0; i < kBlockWeights; ++i) {
+      float& sum = columns.importance_sum[i / Spec::kSubBlockWeights];
+      sum = (i % Spec::kSubBlockWeights == 0 ? 0.0f : sum) + columns.importance[i];
+    }
+  }
+
+  static void fit(const Columns& columns, const float* x, Scales& scales) {
+    const LaneTag tag;
+    AffineSuperBlockFit<Spec> super_block(x, columns.importance, columns.importance_sum);
+    const auto integers = super_block.run();
+    const auto gain = super_block.gain(integers);
+    hn::Store(nearest_unit(hn::Mul(integers.d, gain)), tag, scales.d);
+    hn::Store(nearest_unit(hn::Mul(integers.dmin, gain)), tag, scales.dmin);
+    for (std::size_t s = 0; s < kSubBlocks; ++s) {
+      hn::Store(inverse_or_zero(hn::Mul(integers.d, integers.scale[s])), tag, scales.inverse[s]);
+      hn::Store(hn::Mul(integers.dmin, integers.minimum[s]), tag, scales.minimum[s]);
+      store_integers(integers.scale[s], 0.0f, scales.scale_code + s * kLanes);
+      store_integers(integers.minimum[s], 0.0f, scales.minimum_code + s * kLanes);
+    }
+  }
+
+  static void round(const Columns&, const Scales& scales, std::size_t group, const float* x,
+                    std::int32_t* code) {
+    const LaneTag tag;
+    const std::size_t s = group / Spec::kSubBlockWeights;
+    const auto above_minimum = hn::Add(hn::Load(tag, x), hn::Load(tag, scales.minimum[s]));
+    const auto q =
+        round_and_clamp(hn::Mul(above_minimum, hn::Load(tag, scales.inverse[s])), 0.0f, Spec::kMaxCode);
+    store_integers(q, 0.0f, code);
+  }
+};
+
+}  // namespace tessera::codecs::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#endif  // per-target include guard

@@ -1,0 +1,70 @@
+// Signed super-blocks as formats of the tile encoder: everything but the layout of the bytes.
+//
+// Codes are rounded under the scales of the fit, before the gain correction that the stored d carries.
+//
+// Include once per SIMD target, after hwy/highway.h, inside a file compiled with foreach_target.h.
+
+#if defined(TESSERA_CODECS_SIGNED_SUPER_BLOCK_FORMAT_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef TESSERA_CODECS_SIGNED_SUPER_BLOCK_FORMAT_INL_H_
+#undef TESSERA_CODECS_SIGNED_SUPER_BLOCK_FORMAT_INL_H_
+#else
+#define TESSERA_CODECS_SIGNED_SUPER_BLOCK_FORMAT_INL_H_
+#endif
+
+#include <hwy/highway.h>
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+
+#include "foundation/codecs/signed_super_block-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace tessera::codecs::HWY_NAMESPACE {
+
+/// The base of a format; Spec as in signed_super_block-inl.h. Codes are q - kMinCode.
+template <class Spec>
+struct SignedSuperBlockFormat {
+  static constexpr std::size_t kSubBlocks = Spec::kSubBlocks;
+  static constexpr std::size_t kBlockWeights = kSubBlocks * Spec::kSubBlockWeights;
+  static constexpr std::size_t kGroupWeights = 1;
+
+  struct Columns {
+    float importance[kBlockWeights];
+  };
+
+  struct Scales {
+    alignas(64) float d[kLanes];  ///< stored: halves, with the gain correction
+    alignas(
+        64) float inverse[kSubBlocks][kLanes];  ///< 1 / (d * sc) before the correction, 0 where d * sc is 0
+    alignas(64) std::int32_t scale_code[kSubBlocks * kLanes];  ///< sc - kMinScale
+  };
+
+  static void prepare(const float* importance, Columns& columns) {
+    std::copy_n(importance, kBlockWeights, columns.importance);
+  }
+
+  static void fit(const Columns& columns, const float* x, Scales& scales) {
+    const LaneTag tag;
+    SignedSuperBlockFit<Spec> super_block(x, columns.importance);
+    const auto integers = super_block.run();
+    hn::Store(nearest_unit(hn::Mul(integers.d, super_block.gain(integers))), tag, scales.d);
+    for (std::size_t s = 0; s < kSubBlocks; ++s) {
+      hn::Store(inverse_or_zero(hn::Mul(integers.d, integers.scale[s])), tag, scales.inverse[s]);
+      store_integers(integers.scale[s], Spec::kMinScale, scales.scale_code + s * kLanes);
+    }
+  }
+
+  static void round(const Columns&, const Scales& scales, std::size_t group, const float* x,
+                    std::int32_t* code) {
+    const LaneTag tag;
+    const auto inverse = hn::Load(tag, scales.inverse[group / Spec::kSubBlockWeights]);
+    const auto q = IntegerLevels<Spec::kMinCode, Spec::kMaxCode>::nearest(hn::Mul(hn::Load(tag, x), inverse));
+    store_integers(q, Spec::kMinCode, code);
+  }
+};
+
+}  // namespace tessera::codecs::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#endif  // per-target include guard
