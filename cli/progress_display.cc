@@ -54,6 +54,12 @@ void ProgressDisplay::end() {
       format_bytes(static_cast<std::uint64_t>(static_cast<double>(total_bytes_) / std::max(seconds, 1e-3))));
 }
 
+void ProgressDisplay::note(std::string_view message) {
+  if (quiet_) return;
+  erase_bar();
+  fmt::print(stderr, "{}\n", message);
+}
+
 void ProgressDisplay::warn(std::string_view message) {
   erase_bar();
   fmt::print(stderr, "tessera: warning: {}\n", message);

@@ -20,6 +20,7 @@ class ProgressDisplay final : public ProgressObserver {
   void advance(std::uint64_t done_bytes) override;
   void item_done(std::string_view line) override;
   void end() override;
+  void note(std::string_view message) override;
   void warn(std::string_view message) override;
 
  private:

@@ -23,6 +23,7 @@ struct QuantizeOptions {
   std::string encoder = "tessera";
   std::vector<std::string> tensor_types;
   bool json = false;
+  bool no_resume = false;
 };
 
 std::string known_types() {
@@ -44,6 +45,7 @@ pipeline::QuantizeSettings settings_of(const QuantizeOptions& options) {
   if (!options.split_max_size.empty()) {
     settings.write.split_max_bytes = parse_size("--split-max-size", options.split_max_size);
   }
+  settings.checkpoints.resume = !options.no_resume;
   settings.encode.threads = options.common.threads;
   settings.encode.encoder = *codecs::encoder_kind_from_name(options.encoder);
   if (settings.output.empty()) {
@@ -137,6 +139,8 @@ void add_output_options(CLI::App& command, QuantizeOptions& options) {
   command.add_option("-o,--output", options.settings.output, "GGUF file to write");
   command.add_option("--split-max-size", options.split_max_size,
                      "Largest size of one file, e.g. 2G; splits the output");
+  command.add_flag("--no-resume", options.no_resume,
+                   "Start over instead of going on from an interrupted run of the same command");
   command.add_flag("--dry-run", options.settings.dry_run, "Show types and exact sizes; write nothing");
   command.add_flag("--json", options.json, "Print the report as JSON");
   command.add_option("--report", options.report, "Write the report as JSON to this file");

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <charconv>
 #include <string>
 #include <string_view>
@@ -38,6 +39,7 @@ std::vector<fs::path> files_of_model(const fs::path& model) {
   std::vector<fs::path> files;
   if (fs::is_directory(model, unreadable)) {
     for (const auto& entry : fs::directory_iterator(model, unreadable)) files.push_back(entry.path());
+    std::ranges::sort(files);
     return files;
   }
   files.push_back(model);

@@ -6,6 +6,7 @@
 
 #include "artifacts/recipe.h"
 #include "foundation/base/error.h"
+#include "foundation/base/hash.h"
 #include "foundation/formats/imatrix/imatrix_file.h"
 #include "model/architecture/model_facts.h"
 #include "model/source/open_model.h"
@@ -127,6 +128,53 @@ void guard_inputs(const QuantizeSettings& settings, const std::vector<gguf::Plan
   refuse_writing_over_inputs(outputs, inputs);
 }
 
+/// Path, size and time of change: a changed input makes another run.
+std::string identity_of(const std::filesystem::path& file) {
+  std::error_code unreadable;
+  const auto size = std::filesystem::file_size(file, unreadable);
+  const auto changed = std::filesystem::last_write_time(file, unreadable).time_since_epoch().count();
+  return fmt::format("{} {} {}\n", file.string(), size, changed);
+}
+
+/// Stands for everything that decides the bytes of the output.
+std::uint64_t fingerprint_of(const QuantizeSettings& settings, const QuantizeReport& report) {
+  std::string text = fmt::format("{} {} {}\n", TESSERA_VERSION, name_of(settings.encode.encoder),
+                                 settings.write.split_max_bytes);
+  for (const auto& file : files_of_model(settings.model)) text += identity_of(file);
+  if (settings.imatrix) text += identity_of(*settings.imatrix);
+  text += to_json(report.plan).dump(-1, ' ', true, nlohmann::json::error_handler_t::replace);
+  return hash_text(text);
+}
+
+void encode_with_checkpoints(const QuantizeSettings& settings, const WeightSource& weights,
+                             const gguf::Metadata& metadata, QuantizeReport& report,
+                             ProgressObserver& progress, const StopFlag& stop) {
+  Checkpoints checkpoints(report.files, fingerprint_of(settings, report), report.plan.tensors.size(),
+                          settings.checkpoints, progress);
+  auto write = settings.write;
+  write.reopen = checkpoints.resumes();
+  const auto sink = gguf::create_gguf(settings.output, metadata, outputs_of(report.plan), write);
+  const auto tensor_done = [&](std::size_t tensor, const EncodingError& error) {
+    checkpoints.record(tensor, error, *sink);
+  };
+  try {
+    report.errors = stages::encode_tensors(
+        {weights, report.plan, report.importance, *sink, checkpoints.finished(), tensor_done},
+        settings.encode, progress, stop);
+    sink->commit();
+    checkpoints.clear();
+  } catch (const InterruptedError&) {
+    checkpoints.save(*sink);
+    throw InterruptedError(
+        fmt::format("interrupted; {} of {} tensors are finished, the same command goes on from there",
+                    checkpoints.finished_count(), report.plan.tensors.size()));
+  } catch (...) {
+    sink->abandon();
+    checkpoints.clear();
+    throw;
+  }
+}
+
 }  // namespace
 
 QuantizeReport quantize(const QuantizeSettings& settings, ProgressObserver& progress, const StopFlag& stop) {
@@ -136,15 +184,10 @@ QuantizeReport quantize(const QuantizeSettings& settings, ProgressObserver& prog
   report.plan = make_plan(settings, model, progress);
   report.importance = find_importance(settings, report.plan, progress);
   const auto metadata = output_metadata(settings, model.metadata, report.plan, report.importance);
-  const auto outputs = outputs_of(report.plan);
-  report.files = gguf::plan_gguf(settings.output, metadata, outputs, settings.write);
+  report.files = gguf::plan_gguf(settings.output, metadata, outputs_of(report.plan), settings.write);
   guard_inputs(settings, report.files);
   if (settings.dry_run) return report;
-
-  const auto sink = gguf::create_gguf(settings.output, metadata, outputs, settings.write);
-  report.errors = stages::encode_tensors({*model.weights, report.plan, report.importance, *sink},
-                                         settings.encode, progress, stop);
-  sink->commit();
+  encode_with_checkpoints(settings, *model.weights, metadata, report, progress, stop);
   return report;
 }
 

@@ -1,7 +1,7 @@
 // The run behind `tessera quantize`: model in, quantized GGUF out.
 //
-// open model -> choose types -> match importance -> check -> encode into the sink -> commit. The output
-// appears whole or not at all.
+// open model -> choose types -> match importance -> check -> encode into the sink, with checkpoints ->
+// commit. The output appears whole or not at all.
 #pragma once
 
 #include <cstdint>
@@ -16,6 +16,7 @@
 #include "foundation/base/progress.h"
 #include "foundation/base/stop_flag.h"
 #include "foundation/formats/gguf/gguf_writer.h"
+#include "pipeline/checkpoints.h"
 #include "stages/choose_types.h"
 #include "stages/encode_tensors.h"
 
@@ -34,6 +35,7 @@ struct QuantizeSettings {
   std::vector<stages::TensorTypeOverride> overrides = {};
   gguf::WriteSettings write = {};
   stages::EncodeSettings encode = {};
+  CheckpointSettings checkpoints = {};
   bool dry_run = false;  ///< plan only: nothing is read but headers, nothing is written
 };
 
@@ -45,7 +47,9 @@ struct QuantizeReport {
   std::vector<EncodingError> errors;     ///< by tensor; empty in a dry run
 };
 
-/// Throws UsageError, BadFileError, IoError or InterruptedError; then nothing is left at the output's place.
+/// Throws UsageError, BadFileError or IoError, and then leaves nothing behind; or InterruptedError, and then
+/// leaves the partial output and a journal beside its place, from which the same call goes on and ends with
+/// the same bytes.
 QuantizeReport quantize(const QuantizeSettings& settings, ProgressObserver& progress, const StopFlag& stop);
 
 /// The report for machines: plan, sizes, errors, files.

@@ -28,11 +28,13 @@ class Recorder final : public ProgressObserver {
   void advance(std::uint64_t done_bytes) override { done.push_back(done_bytes); }
   void item_done(std::string_view line) override { items.emplace_back(line); }
   void end() override { ended = true; }
+  void note(std::string_view message) override { notes.emplace_back(message); }
   void warn(std::string_view message) override { warnings.emplace_back(message); }
 
   std::uint64_t total = 0;
   std::vector<std::uint64_t> done;
   std::vector<std::string> items;
+  std::vector<std::string> notes;
   std::vector<std::string> warnings;
   bool ended = false;
 };

@@ -42,13 +42,20 @@ void start_writing_out(int descriptor, std::uint64_t offset, std::uint64_t size)
 
 }  // namespace
 
-AtomicFile::AtomicFile(const std::filesystem::path& target) : target_(target), temporary_(target) {
+std::filesystem::path AtomicFile::temporary_path(const std::filesystem::path& target) {
+  auto temporary = target;
+  temporary += ".partial";
+  return temporary;
+}
+
+AtomicFile::AtomicFile(const std::filesystem::path& target, Opening opening)
+    : target_(target), temporary_(temporary_path(target)) {
   std::error_code unknown;  // what keeps us from looking keeps us from creating, and is reported then
   if (std::filesystem::is_directory(target, unknown)) {
     throw UsageError(target.string() + ": cannot write here: it is a folder; give the name of a file");
   }
-  temporary_ += ".partial";
-  descriptor_ = ::open(temporary_.c_str(), O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+  const int truncate = opening == Opening::fresh ? O_TRUNC : 0;
+  descriptor_ = ::open(temporary_.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | truncate, 0666);
   if (descriptor_ >= 0) return;
   const int reason = errno;
   if (reason == ENOENT || reason == EACCES || reason == ENOTDIR || reason == EROFS || reason == EISDIR ||
@@ -62,13 +69,14 @@ AtomicFile::AtomicFile(const std::filesystem::path& target) : target_(target), t
 AtomicFile::~AtomicFile() {
   if (descriptor_ < 0) return;
   ::close(descriptor_);
-  ::unlink(temporary_.c_str());
+  if (!kept_) ::unlink(temporary_.c_str());
 }
 
 AtomicFile::AtomicFile(AtomicFile&& other) noexcept
     : target_(std::move(other.target_)),
       temporary_(std::move(other.temporary_)),
-      descriptor_(std::exchange(other.descriptor_, -1)) {}
+      descriptor_(std::exchange(other.descriptor_, -1)),
+      kept_(other.kept_) {}
 
 void AtomicFile::reserve(std::uint64_t size) {
   if (size == 0) return;

@@ -1,7 +1,8 @@
 // An output file that appears whole or not at all.
 //
 // Bytes go to a temporary file beside the target; commit() makes them durable (fsync) and renames. A file
-// that is never committed is removed, so a failed run leaves nothing behind.
+// that is never committed is removed, so a failed run leaves nothing behind, unless it is kept on purpose to
+// be reopened by a later run.
 #pragma once
 
 #include <cstddef>
@@ -14,9 +15,17 @@ namespace tessera {
 
 class AtomicFile {
  public:
-  /// Creates the temporary file `<target>.partial`. Throws UsageError when the folder does not exist or
+  enum class Opening {
+    fresh,   ///< start with an empty file, whatever an earlier run left
+    reopen,  ///< go on with the bytes of the temporary file that an earlier run kept
+  };
+
+  /// Name of the temporary file.
+  static std::filesystem::path temporary_path(const std::filesystem::path& target);
+
+  /// Opens the temporary file `<target>.partial`. Throws UsageError when the folder does not exist or
   /// cannot be written to, IoError when the file cannot be created for another reason.
-  explicit AtomicFile(const std::filesystem::path& target);
+  explicit AtomicFile(const std::filesystem::path& target, Opening opening = Opening::fresh);
   ~AtomicFile();
   AtomicFile(AtomicFile&& other) noexcept;
   AtomicFile& operator=(AtomicFile&&) = delete;
@@ -30,6 +39,8 @@ class AtomicFile {
   void write_at(std::uint64_t offset, std::span<const std::byte> bytes);
   /// Makes the content durable, still under the temporary name. Throws IoError.
   void sync();
+  /// Whether the temporary file stays when the content is never committed; at first it does not.
+  void set_kept(bool kept) { kept_ = kept; }
   /// Makes the content durable and gives it the target's name. Throws IoError.
   void commit();
 
@@ -39,6 +50,7 @@ class AtomicFile {
   std::filesystem::path target_;
   std::filesystem::path temporary_;
   int descriptor_ = -1;
+  bool kept_ = false;
 };
 
 /// Writes `text` to `target` atomically. Throws as AtomicFile does.

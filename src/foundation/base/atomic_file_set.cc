@@ -6,8 +6,9 @@
 
 namespace tessera {
 
-std::size_t AtomicFileSet::add(const std::filesystem::path& target, std::uint64_t bytes) {
-  files_.emplace_back(target).reserve(bytes);
+std::size_t AtomicFileSet::add(const std::filesystem::path& target, std::uint64_t bytes,
+                               AtomicFile::Opening opening) {
+  files_.emplace_back(target, opening).reserve(bytes);
   return files_.size() - 1;
 }
 
@@ -15,8 +16,16 @@ void AtomicFileSet::write_at(std::size_t file, std::uint64_t offset, std::span<c
   files_[file].write_at(offset, bytes);
 }
 
-void AtomicFileSet::commit() {
+void AtomicFileSet::sync() {
   for (auto& file : files_) file.sync();
+}
+
+void AtomicFileSet::set_kept(bool kept) {
+  for (auto& file : files_) file.set_kept(kept);
+}
+
+void AtomicFileSet::commit() {
+  sync();
   for (std::size_t left = files_.size(); left-- > 0;) {
     try {
       files_[left].commit();

@@ -20,6 +20,8 @@ class ProgressObserver {
   virtual void item_done(std::string_view line) = 0;
   /// The stage is finished.
   virtual void end() = 0;
+  /// Something about the run that is neither progress nor a warning.
+  virtual void note(std::string_view message) = 0;
   /// Something the user should know, though the run goes on.
   virtual void warn(std::string_view message) = 0;
 };
@@ -31,6 +33,7 @@ class SilentProgress final : public ProgressObserver {
   void advance(std::uint64_t) override {}
   void item_done(std::string_view) override {}
   void end() override {}
+  void note(std::string_view) override {}
   void warn(std::string_view) override {}
 };
 

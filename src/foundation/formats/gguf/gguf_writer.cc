@@ -9,11 +9,12 @@
 namespace tessera::gguf {
 namespace {
 
-class GgufSink final : public TensorSink {
+class GgufSink final : public ResumableSink {
  public:
-  GgufSink(std::vector<Part> parts, std::vector<TensorDescriptor> tensors) : tensors_(std::move(tensors)) {
+  GgufSink(std::vector<Part> parts, std::vector<TensorDescriptor> tensors, AtomicFile::Opening opening)
+      : tensors_(std::move(tensors)) {
     for (const auto& part : parts) {
-      const std::size_t file = files_.add(part.path, part.file_bytes);
+      const std::size_t file = files_.add(part.path, part.file_bytes, opening);
       files_.write_at(file, 0, write_header(part.metadata, part.tensors(tensors_)));
       place_tensors(file, part);
     }
@@ -29,6 +30,13 @@ class GgufSink final : public TensorSink {
   }
 
   void commit() override { files_.commit(); }
+
+  void checkpoint() override {
+    files_.sync();
+    files_.set_kept(true);
+  }
+
+  void abandon() override { files_.set_kept(false); }
 
  private:
   struct Place {
@@ -61,10 +69,12 @@ std::vector<PlannedFile> plan_gguf(const std::filesystem::path& path, const Meta
   return files;
 }
 
-std::unique_ptr<TensorSink> create_gguf(const std::filesystem::path& path, const Metadata& metadata,
-                                        const std::vector<TensorDescriptor>& tensors,
-                                        const WriteSettings& settings) {
-  return std::make_unique<GgufSink>(lay_out(path, metadata, tensors, settings.split_max_bytes), tensors);
+std::unique_ptr<ResumableSink> create_gguf(const std::filesystem::path& path, const Metadata& metadata,
+                                           const std::vector<TensorDescriptor>& tensors,
+                                           const WriteSettings& settings) {
+  const auto opening = settings.reopen ? AtomicFile::Opening::reopen : AtomicFile::Opening::fresh;
+  return std::make_unique<GgufSink>(lay_out(path, metadata, tensors, settings.split_max_bytes), tensors,
+                                    opening);
 }
 
 }  // namespace tessera::gguf
