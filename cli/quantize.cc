@@ -10,6 +10,7 @@
 #include "command.h"
 #include "foundation/base/atomic_file.h"
 #include "foundation/base/error.h"
+#include "foundation/base/printable.h"
 #include "option_values.h"
 #include "progress_display.h"
 
@@ -63,7 +64,8 @@ std::string error_column(const pipeline::QuantizeReport& report, std::size_t ten
 
 void print_table(const pipeline::QuantizeReport& report, bool verbose) {
   std::size_t width = 6;
-  for (const auto& tensor : report.plan.tensors) width = std::max(width, tensor.source.name.size());
+  for (const auto& tensor : report.plan.tensors)
+    width = std::max(width, printable(tensor.source.name).size());
   fmt::print("{:<{}}  {:<8} {:<8} {:>10} {:>12}  {}\n", "tensor", width, "from", "to", "error", "size",
              "why");
   std::size_t copied = 0;
@@ -73,7 +75,7 @@ void print_table(const pipeline::QuantizeReport& report, bool verbose) {
     if (tensor.is_copied() && !verbose) continue;
     std::string why(name_of(tensor.reason));
     if (tensor.wanted) why += fmt::format(", fallback: rows do not fit {}", name_of(*tensor.wanted));
-    fmt::print("{:<{}}  {:<8} {:<8} {:>10} {:>12}  {}\n", tensor.source.name, width,
+    fmt::print("{:<{}}  {:<8} {:<8} {:>10} {:>12}  {}\n", printable(tensor.source.name), width,
                name_of(tensor.source.type), name_of(tensor.target), error_column(report, i),
                format_bytes(tensor.output().bytes()), why);
   }
@@ -97,17 +99,22 @@ void print_totals(const pipeline::QuantizeReport& report, bool dry_run) {
   fmt::print("whole file: {} bytes, {:.4f} bits per weight\n", file_bytes, file_bpw);
 }
 
+/// Names of tensors come from the file and may be no valid UTF-8.
+std::string json_text(const pipeline::QuantizeReport& report) {
+  return to_json(report).dump(2, ' ', false, nlohmann::json::error_handler_t::replace);
+}
+
 void run(const QuantizeOptions& options) {
   const auto settings = settings_of(options);
   ProgressDisplay progress(options.common);
   install_stop_handlers();
   const auto report = pipeline::quantize(settings, progress, stop_flag());
   if (!options.report.empty()) {
-    const std::string text = to_json(report).dump(2) + "\n";
+    const std::string text = json_text(report) + "\n";
     write_file_atomically(options.report, std::as_bytes(std::span(text)));
   }
   if (options.json) {
-    fmt::print("{}\n", to_json(report).dump(2));
+    fmt::print("{}\n", json_text(report));
   } else if (!options.common.quiet) {
     print_table(report, options.common.verbose);
     print_totals(report, settings.dry_run);
@@ -156,8 +163,11 @@ void add_quantize(CLI::App& program) {
   add_type_options(*command, *options);
   add_output_options(*command, *options);
   add_common_options(*command, options->common);
-  command->footer("\nExample:\n  tessera quantize model-f16.gguf -o model-Q4_K_M.gguf --type Q4_K_M\n" +
-                  known_types());
+  // Listing the types parses every recipe: only when help is asked for.
+  command->footer([] {
+    return "\nExample:\n  tessera quantize model-f16.gguf -o model-Q4_K_M.gguf --type Q4_K_M\n" +
+           known_types();
+  });
   command->callback([options] { run(*options); });
 }
 

@@ -169,25 +169,26 @@ Recipe parse_recipe(std::string_view yaml, const std::string& origin) try {
   refuse(origin, fmt::format("not a valid recipe: {}", error.what()));
 }
 
-const std::vector<Recipe>& built_in_recipes() {
-  static const auto recipes = [] {
-    std::vector<Recipe> all;
-    for (const auto& file : embedded_recipes())
-      all.push_back(parse_recipe(file.text, std::string(file.name)));
-    std::ranges::sort(all, {}, &Recipe::file_type);
-    return all;
-  }();
+std::vector<Recipe> built_in_recipes() {
+  std::vector<Recipe> recipes;
+  for (const auto& file : embedded_recipes())
+    recipes.push_back(parse_recipe(file.text, std::string(file.name)));
+  std::ranges::sort(recipes, {}, &Recipe::file_type);
   return recipes;
 }
 
-const Recipe* find_recipe(std::string_view name) {
-  for (const auto& recipe : built_in_recipes()) {
-    if (same_ignoring_case(recipe.name, name)) return &recipe;
+std::optional<Recipe> find_recipe(std::string_view name) {
+  for (const auto& file : embedded_recipes()) {
+    // A file is named after its recipe, so that only the one asked for is parsed.
+    if (!same_ignoring_case(file.name, std::string(name) + ".yaml")) continue;
+    return parse_recipe(file.text, std::string(file.name));
+  }
+  for (auto& recipe : built_in_recipes()) {
     for (const auto& alias : recipe.aliases) {
-      if (same_ignoring_case(alias, name)) return &recipe;
+      if (same_ignoring_case(alias, name)) return std::move(recipe);
     }
   }
-  return nullptr;
+  return std::nullopt;
 }
 
 }  // namespace tessera

@@ -88,9 +88,9 @@ struct Recipe {
 Recipe parse_recipe(std::string_view yaml, const std::string& origin);
 
 /// The recipes that come with Tessera, ordered by file type.
-const std::vector<Recipe>& built_in_recipes();
+std::vector<Recipe> built_in_recipes();
 
-/// The built-in recipe of this name or alias, case-insensitively; nullptr when there is none.
-const Recipe* find_recipe(std::string_view name);
+/// The built-in recipe of this name or alias, case-insensitively; empty when there is none.
+std::optional<Recipe> find_recipe(std::string_view name);
 
 }  // namespace tessera

@@ -7,6 +7,7 @@
 #include "artifacts/recipe.h"
 #include "foundation/base/error.h"
 #include "foundation/base/hash.h"
+#include "foundation/base/printable.h"
 #include "foundation/formats/imatrix/imatrix_file.h"
 #include "model/architecture/model_facts.h"
 #include "model/source/open_model.h"
@@ -21,18 +22,17 @@ constexpr std::uint32_t kQuantizationVersion = 2;
 /// Below this many bits per weight a model visibly suffers, whatever the encoder.
 constexpr double kQualityWarningBits = 2.0;
 
-const Recipe& recipe_named(const std::string& type) {
-  if (const Recipe* recipe = find_recipe(type)) return *recipe;
+Recipe recipe_named(const std::string& type) {
+  if (auto recipe = find_recipe(type)) return std::move(*recipe);
   std::string names;
   for (const auto& recipe : built_in_recipes()) names += (names.empty() ? "" : ", ") + recipe.name;
   throw UsageError(fmt::format("unknown type '{}'; choose one of {}", type, names));
 }
 
 stages::TypeChoice type_choice(const QuantizeSettings& settings) {
-  const Recipe& recipe = recipe_named(settings.type);
   stages::TypeChoice choice;
-  choice.recipe = &recipe;
-  if (settings.pure) choice.pure_type = element_type_from_name(settings.type).value_or(recipe.type);
+  choice.recipe = recipe_named(settings.type);
+  if (settings.pure) choice.pure_type = element_type_from_name(settings.type).value_or(choice.recipe.type);
   choice.output_type = settings.output_type;
   choice.token_embedding_type = settings.token_embedding_type;
   choice.overrides = settings.overrides;
@@ -61,7 +61,7 @@ void warn_of_fallbacks(const QuantPlan& plan, ProgressObserver& progress) {
   progress.warn(
       fmt::format("{} of {} tensors have rows that do not fit the wanted type and fall back to a larger one "
                   "(first: {}, {} columns, {} instead of {})",
-                  count, plan.tensors.size(), first->source.name, first->source.columns(),
+                  count, plan.tensors.size(), printable(first->source.name), first->source.columns(),
                   name_of(first->target), name_of(*first->wanted)));
 }
 

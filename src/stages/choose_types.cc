@@ -8,6 +8,7 @@
 #include <set>
 
 #include "foundation/base/error.h"
+#include "foundation/base/printable.h"
 #include "model/architecture/kept_tensors.h"
 
 namespace tessera::stages {
@@ -64,7 +65,7 @@ bool layers_match(const RecipeRule& rule, const std::optional<LayerPosition>& po
 
 bool applies(const RecipeRule& rule, const RuleSubject& subject) {
   const auto& facts = subject.facts;
-  const bool fits = subject.tensor.columns() % info(subject.choice.recipe->type).block_weights == 0;
+  const bool fits = subject.tensor.columns() % info(subject.choice.recipe.type).block_weights == 0;
   const bool stacked = subject.tensor.shape.size() > 2;
   return empty_or_contains(rule.roles, subject.role) && layers_match(rule, subject.position) &&
          empty_or_contains(rule.architectures, facts.architecture) &&
@@ -85,10 +86,10 @@ struct Choice {
 Choice choose_by_recipe(const RuleSubject& subject) {
   const auto& choice = subject.choice;
   if (choice.pure_type) return {*choice.pure_type, ChoiceReason::pure};
-  for (const auto& rule : choice.recipe->rules) {
+  for (const auto& rule : choice.recipe.rules) {
     if (applies(rule, subject)) return {rule.type, ChoiceReason::recipe_rule};
   }
-  return {choice.recipe->type, ChoiceReason::recipe_default};
+  return {choice.recipe.type, ChoiceReason::recipe_default};
 }
 
 /// The compiled --tensor-type patterns, remembering which ones ever matched.
@@ -144,7 +145,7 @@ void apply_fallback(PlannedTensor& planned) {
         fmt::format("tensor '{}' cannot be {}: its rows have {} weights, no multiple of {}, and {} has no "
                     "fallback; choose "
                     "another type for it with --tensor-type",
-                    planned.source.name, name_of(wanted), planned.source.columns(),
+                    printable(planned.source.name), name_of(wanted), planned.source.columns(),
                     info(wanted).block_weights, name_of(wanted)));
   }
   planned.wanted = wanted;
@@ -170,7 +171,7 @@ QuantPlan choose_types(std::span<const TensorDescriptor> tensors, const model::M
                        const TypeChoice& choice) {
   const LayerPositions positions(tensors);
   Overrides overrides(choice.overrides);
-  QuantPlan plan{choice.recipe->name, choice.recipe->file_type, {}, {}};
+  QuantPlan plan{choice.recipe.name, choice.recipe.file_type, {}, {}};
   for (const auto& tensor : tensors) {
     PlannedTensor planned{tensor, model::place_of(tensor.name), tensor.type, ChoiceReason::kept};
     const bool is_output = tensor.name == "output.weight";
@@ -197,7 +198,7 @@ void refuse_requantization(const QuantPlan& plan) {
         fmt::format("tensor '{}' already is quantized ({}); quantizing it again as {} adds the errors of "
                     "both: start from the F16, "
                     "BF16 or F32 model, or give --allow-requantize",
-                    tensor.source.name, name_of(tensor.source.type), name_of(tensor.target)));
+                    printable(tensor.source.name), name_of(tensor.source.type), name_of(tensor.target)));
   }
 }
 

@@ -29,7 +29,7 @@ struct TensorTypeOverride {
 };
 
 struct TypeChoice {
-  const Recipe* recipe = nullptr;  ///< never null when types are chosen
+  Recipe recipe;
   /// Set with --pure: this type for every weight matrix, whatever the recipe's rules say.
   std::optional<ElementType> pure_type = std::nullopt;
   std::optional<ElementType> output_type = std::nullopt;

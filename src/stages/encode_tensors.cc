@@ -8,6 +8,7 @@
 
 #include "foundation/base/error.h"
 #include "foundation/base/parallel.h"
+#include "foundation/base/printable.h"
 #include "foundation/kernels/squared_error.h"
 
 namespace tessera::stages {
@@ -101,8 +102,9 @@ class Ledger {
   }
 
   static std::string line_of(const PlannedTensor& tensor, const EncodingError& error) {
-    if (tensor.is_copied()) return fmt::format("{}: copied ({})", tensor.source.name, name_of(tensor.target));
-    return fmt::format("{}: {} -> {}, relative error {:.3e}", tensor.source.name, name_of(tensor.source.type),
+    const auto name = printable(tensor.source.name);
+    if (tensor.is_copied()) return fmt::format("{}: copied ({})", name, name_of(tensor.target));
+    return fmt::format("{}: {} -> {}, relative error {:.3e}", name, name_of(tensor.source.type),
                        name_of(tensor.target), error.relative());
   }
 

@@ -4,6 +4,7 @@
 #include <fmt/ranges.h>
 
 #include "foundation/base/error.h"
+#include "foundation/base/printable.h"
 
 namespace tessera::stages {
 namespace {
@@ -39,7 +40,8 @@ void warn_of_unseen_experts(const PlannedTensor& tensor, const TensorImportance&
   const auto unseen = importance.unseen_experts();
   if (unseen.empty()) return;
   progress.warn(fmt::format("{}: calibration never reached expert{} {}; all their columns count the same",
-                            tensor.source.name, unseen.size() == 1 ? "" : "s", fmt::join(unseen, ", ")));
+                            printable(tensor.source.name), unseen.size() == 1 ? "" : "s",
+                            fmt::join(unseen, ", ")));
 }
 
 }  // namespace
@@ -77,7 +79,7 @@ void require_importance(const QuantPlan& plan, const PlanImportance& importance,
       throw UsageError(fmt::format(
           "{} is unusable without an importance matrix (tensor '{}'): make one from text with "
           "'llama-imatrix -m MODEL.gguf -f text.txt -o imatrix.gguf' and give it with --imatrix imatrix.gguf",
-          name_of(tensor.target), tensor.source.name));
+          name_of(tensor.target), printable(tensor.source.name)));
     }
     if (!importance.tensors[i]) {
       throw BadFileError(

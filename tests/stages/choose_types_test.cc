@@ -37,7 +37,7 @@ std::map<std::string, ElementType> choose(const TypeChoice& choice,
   return types;
 }
 
-TypeChoice recipe(const char* name) { return {.recipe = find_recipe(name)}; }
+TypeChoice recipe(const char* name) { return {.recipe = find_recipe(name).value()}; }
 
 TEST(TypeOptions, TheFirstMatchingPatternCounts) {
   auto choice = recipe("Q4_K_M");

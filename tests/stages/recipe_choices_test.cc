@@ -69,9 +69,9 @@ TypeChoice choice_of(const std::string& key) {
   const auto plus = key.find('+');
   const std::string option = plus == std::string::npos ? "" : key.substr(plus + 1);
   TypeChoice choice;
-  choice.recipe = find_recipe(key.substr(0, plus));
+  choice.recipe = find_recipe(key.substr(0, plus)).value();
   choice.has_importance = option == "imatrix";
-  if (option == "pure") choice.pure_type = choice.recipe->type;
+  if (option == "pure") choice.pure_type = choice.recipe.type;
   return choice;
 }
 
@@ -85,7 +85,6 @@ void expect_same_types(const std::string& model_name, const json& model, const s
                        const json& observed) {
   SCOPED_TRACE(fmt::format("{}: {}", model_name, key));
   const TypeChoice choice = choice_of(key);
-  ASSERT_NE(choice.recipe, nullptr);
   if (observed == "refused") {
     EXPECT_THROW(choose_types(tensors_of(model), facts_of_json(model), choice), UsageError);
     return;
@@ -122,15 +121,22 @@ TEST(RecipeChoices, EveryFileTypeHasItsNumber) {
       {"IQ3_M", 27},  {"IQ2_S", 28},  {"IQ2_M", 29},     {"IQ4_XS", 30}, {"IQ1_M", 31},   {"BF16", 32},
       {"TQ1_0", 36},  {"TQ2_0", 37},  {"MXFP4_MOE", 38}, {"NVFP4", 39},  {"Q1_0", 40},    {"Q2_0", 41}};
   for (const auto& [name, number] : numbers) {
-    ASSERT_NE(find_recipe(name), nullptr) << name;
-    EXPECT_EQ(find_recipe(name)->file_type, number) << name;
+    const auto recipe = find_recipe(name);
+    ASSERT_TRUE(recipe.has_value()) << name;
+    EXPECT_EQ(recipe->name, name);
+    EXPECT_EQ(recipe->file_type, number) << name;
   }
 }
 
 TEST(RecipeChoices, AliasesAndLowerCaseNamesAreFound) {
-  EXPECT_EQ(find_recipe("q4_k"), find_recipe("Q4_K_M"));
-  EXPECT_EQ(find_recipe("Q3_K"), find_recipe("q3_k_m"));
-  EXPECT_EQ(find_recipe("Q9_X"), nullptr);
+  EXPECT_EQ(find_recipe("q4_k").value().name, "Q4_K_M");
+  EXPECT_EQ(find_recipe("Q3_K").value().name, "Q3_K_M");
+  EXPECT_EQ(find_recipe("q3_k_m").value().name, "Q3_K_M");
+  EXPECT_FALSE(find_recipe("Q9_X").has_value());
+}
+
+TEST(RecipeChoices, EveryFileIsNamedAfterItsRecipe) {
+  for (const auto& recipe : built_in_recipes()) EXPECT_EQ(find_recipe(recipe.name).value().name, recipe.name);
 }
 
 }  // namespace

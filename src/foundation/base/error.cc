@@ -4,12 +4,14 @@
 
 #include <system_error>
 
+#include "foundation/base/printable.h"
+
 namespace tessera {
 namespace {
 
 std::string describe(const FilePlace& place, const std::string& what_is_wrong) {
   std::string text = place.file;
-  if (!place.tensor.empty()) text += fmt::format(": tensor '{}'", place.tensor);
+  if (!place.tensor.empty()) text += fmt::format(": tensor '{}'", printable(place.tensor));
   if (place.offset) text += fmt::format(": at byte {}", *place.offset);
   return text.empty() ? what_is_wrong : text + ": " + what_is_wrong;
 }
