@@ -1,23 +1,23 @@
 #!/usr/bin/env python3
-"""Makes small random models of every supported family, as Hugging Face folders. Needs torch, transformers, tokenizers.
+"""Makes small random models of every supported family, as Hugging Face folders.
 
-  make_random_models.py TEXT TOKENIZER_MODEL OUT
+  make_random_models.py TEXT OUT
 
-TEXT is any text to train the byte-level BPE vocabularies on; TOKENIZER_MODEL a SentencePiece model with a tokenizer
-of at most 4096 pieces (that of testdata's tiny model). OUT/NAME holds each model; OUT/models.txt lists the names with
-the pre-tokenizer of each (- for SentencePiece). The weights depend on the seed below only.
+TEXT is any text to train the vocabularies on. OUT/NAME holds each model; OUT/models.txt lists the names with the
+pre-tokenizer of each (- for SentencePiece). The weights depend on fixed seeds only. Needs torch, transformers,
+tokenizers and sentencepiece.
 """
 import json
-import shutil
 import sys
 from pathlib import Path
 
+import sentencepiece
 import torch
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import (LlamaConfig, LlamaForCausalLM, MistralConfig, MistralForCausalLM, Qwen2Config,
                           Qwen2ForCausalLM, Qwen3Config, Qwen3ForCausalLM)
 
-VOCABULARY = 640
+VOCABULARY = 336
 LLAMA3_SPLIT = (r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*"
                 r"|\s*[\r\n]+|\s+(?!\S)|\s+")
 QWEN2_SPLIT = LLAMA3_SPLIT.replace(r"\p{N}{1,3}", r"\p{N}")
@@ -73,27 +73,33 @@ def make_tokenizer(folder, pre_tokenizer, text, beginning, end):
     return tokenizer.token_to_id(beginning), tokenizer.token_to_id(end)
 
 
-def make_sentencepiece(folder, tokenizer_model):
-    shutil.copyfile(tokenizer_model, folder / "tokenizer.model")
-    write_json(folder / "added_tokens.json", {"<extra>": 4097, "<more>": 4096})
+def make_sentencepiece(folder, text_file):
+    """A SentencePiece BPE vocabulary with byte fallback, then tokens added in each of the three ways."""
+    pieces = VOCABULARY - 12
+    sentencepiece.SentencePieceTrainer.train(
+        input=str(text_file), model_prefix=str(folder / "tokenizer"), vocab_size=pieces, model_type="bpe",
+        byte_fallback=True, character_coverage=0.98, normalization_rule_name="identity",
+        user_defined_symbols=["<user>"], minloglevel=2)
+    (folder / "tokenizer.vocab").unlink()
+    write_json(folder / "added_tokens.json", {"<extra>": pieces + 1, "<more>": pieces})
     (folder / "chat_template.jinja").write_text(TEMPLATE, encoding="utf-8")
     write_json(folder / "tokenizer_config.json", {
         "tokenizer_class": "LlamaTokenizer", "add_bos_token": True, "add_eos_token": False, "add_prefix_space": False,
         "bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>",
-        "added_tokens_decoder": {
-            "4096": {"content": "▁more", "special": False}, "4098": {"content": "[INST]", "special": True}}})
+        "added_tokens_decoder": {str(pieces): {"content": "▁more", "special": False},
+                                 str(pieces + 2): {"content": "[INST]", "special": True}}})
     return 1, 2
 
 
-SIZES = dict(hidden_size=64, intermediate_size=160, num_hidden_layers=3, num_attention_heads=4, num_key_value_heads=2,
-             max_position_embeddings=1024)
+SIZES = dict(hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2,
+             vocab_size=VOCABULARY, max_position_embeddings=1024)
 LLAMA3_ROPE = {"rope_type": "llama3", "rope_theta": 500000.0, "factor": 8.0, "low_freq_factor": 1.0,
                "high_freq_factor": 4.0, "original_max_position_embeddings": 256}
 
 # name: (configuration class, model class, pre-tokenizer, settings, stored type)
 MODELS = {
     "llama-3-tied": (LlamaConfig, LlamaForCausalLM, "llama-bpe",
-                     dict(rope_parameters=LLAMA3_ROPE, tie_word_embeddings=True, head_dim=32), torch.bfloat16),
+                     dict(rope_parameters=LLAMA3_ROPE, tie_word_embeddings=True, head_dim=16), torch.bfloat16),
     "llama-bias": (LlamaConfig, LlamaForCausalLM, "smollm",
                    dict(attention_bias=True, mlp_bias=True,
                         rope_parameters={"rope_type": "linear", "factor": 2.0, "rope_theta": 10000.0}), torch.float32),
@@ -104,7 +110,7 @@ MODELS = {
                    rope_parameters={"rope_type": "yarn", "factor": 4.0, "rope_theta": 1000000.0, "beta_fast": 16.0,
                                     "original_max_position_embeddings": 256}), torch.bfloat16),
     "qwen3": (Qwen3Config, Qwen3ForCausalLM, "qwen2",
-              dict(head_dim=32, rope_parameters={"rope_type": "default", "rope_theta": 1000000.0}), torch.float16),
+              dict(head_dim=16, rope_parameters={"rope_type": "default", "rope_theta": 1000000.0}), torch.float16),
 }
 
 CARD = """---
@@ -123,22 +129,20 @@ datasets:
 """
 
 
-def make_model(name, folder, text, tokenizer_model):
+def make_model(name, folder, text_file):
     config_class, model_class, pre_tokenizer, settings, stored_type = MODELS[name]
     folder.mkdir(parents=True)
     if pre_tokenizer is None:
-        beginning, end = make_sentencepiece(folder, tokenizer_model)
-        vocabulary = 4104
+        beginning, end = make_sentencepiece(folder, text_file)
     else:
-        special = ("<|begin_of_text|>", "<|end_of_text|>") if pre_tokenizer == "llama-bpe" else ("<|im_start|>", "<|endoftext|>")
-        beginning, end = make_tokenizer(folder, pre_tokenizer, text, *special)
-        vocabulary = VOCABULARY
-    config = config_class(**{**SIZES, "vocab_size": vocabulary, "bos_token_id": beginning, "eos_token_id": end, **settings})
+        special = {"llama-bpe": ("<|begin_of_text|>", "<|end_of_text|>")}.get(pre_tokenizer, ("<|im_start|>", "<|endoftext|>"))
+        beginning, end = make_tokenizer(folder, pre_tokenizer, text_file.read_text(encoding="utf-8"), *special)
+    config = config_class(**{**SIZES, "bos_token_id": beginning, "eos_token_id": end, **settings})
     torch.manual_seed(len(name))
     model = model_class(config)
     for parameter in model.parameters():  # biases and norms too, which start as zeros and ones
         torch.nn.init.normal_(parameter, std=0.05)
-    model.to(stored_type).save_pretrained(folder, max_shard_size="200KB" if name == "qwen2" else "1GB")
+    model.to(stored_type).save_pretrained(folder, max_shard_size="50KB" if name == "qwen2" else "1GB")
     write_json(folder / "generation_config.json", {"bos_token_id": beginning, "eos_token_id": [end, beginning],
                                                    "temperature": 0.6, "top_p": 0.9, "top_k": 20, "repetition_penalty": 1.1})
     if name.startswith("llama-3"):
@@ -153,10 +157,9 @@ def make_model(name, folder, text, tokenizer_model):
 
 
 def main():
-    text = Path(sys.argv[1]).read_text(encoding="utf-8")[:200000]
-    tokenizer_model, out = Path(sys.argv[2]), Path(sys.argv[3])
+    text_file, out = Path(sys.argv[1]), Path(sys.argv[2])
     for name in MODELS:
-        make_model(name, out / name, text, tokenizer_model)
+        make_model(name, out / name, text_file)
     (out / "models.txt").write_text("".join(f"{name} {row[2] or '-'}\n" for name, row in MODELS.items()))
 
 
