@@ -72,6 +72,9 @@ std::uint32_t product(const JsonObject& config, std::string_view heads_key, std:
   return static_cast<std::uint32_t>(width);
 }
 
+/// Far above any head; bounds the table of RoPE divisors that a hostile file can ask for.
+constexpr std::uint32_t kLargestHead = 65536;
+
 void read_sizes(const JsonObject& config, ModelConfig& model) {
   const auto set = [&](Quantity quantity, std::uint32_t value) {
     model.sizes[static_cast<std::size_t>(quantity)] = value;
@@ -86,13 +89,14 @@ void read_sizes(const JsonObject& config, ModelConfig& model) {
     config.fail("num_key_value_heads",
                 fmt::format("is {}, which does not divide num_attention_heads = {}", kv_heads, heads));
   }
-  if (model[Quantity::head_size] % 2 != 0) {
-    config.fail("head_dim",
-                fmt::format("is {}, rotary embeddings need an even one", model[Quantity::head_size]));
+  const auto head_size = model[Quantity::head_size];
+  if (head_size > kLargestHead)
+    config.fail("head_dim", fmt::format("is {}, heads are never that large", head_size));
+  if (head_size % 2 != 0) {
+    config.fail("head_dim", fmt::format("is {}, rotary embeddings need an even one", head_size));
   }
-  set(Quantity::query_width, product(config, "num_attention_heads", heads, model[Quantity::head_size]));
-  set(Quantity::key_value_width,
-      product(config, "num_key_value_heads", kv_heads, model[Quantity::head_size]));
+  set(Quantity::query_width, product(config, "num_attention_heads", heads, head_size));
+  set(Quantity::key_value_width, product(config, "num_key_value_heads", kv_heads, head_size));
 }
 
 }  // namespace

@@ -20,18 +20,16 @@ namespace {
 constexpr float kPaddingScore = -10000.0f;
 constexpr float kAddedScore = -1000.0f;
 
-sentencepiece::Model parse_model(const std::filesystem::path& path) {
-  const MappedFile file(path);
+sentencepiece::Model parse_message(std::span<const std::byte> bytes, const std::string& file) {
   sentencepiece::Model model;
-  const bool parsed = file.bytes().size() <= std::numeric_limits<int>::max() &&
-                      model.ParseFromArray(file.bytes().data(), static_cast<int>(file.bytes().size()));
+  const bool parsed = bytes.size() <= std::numeric_limits<int>::max() &&
+                      model.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()));
   if (!parsed || model.pieces().empty()) {
-    throw BadFileError({.file = path.string()},
-                       "this is not a SentencePiece model; is it a Git LFS pointer?");
+    throw BadFileError({.file = file}, "this is not a SentencePiece model; is it a Git LFS pointer?");
   }
   const auto kind = model.trainer_spec().model_type();
   if (kind != sentencepiece::TrainerSpec::BPE && kind != sentencepiece::TrainerSpec::UNIGRAM) {
-    throw BadFileError({.file = path.string()},
+    throw BadFileError({.file = file},
                        "the SentencePiece model is of the kind WORD or CHAR, not BPE or unigram");
   }
   return model;
@@ -79,16 +77,23 @@ void add_token(const AddedToken& token, bool special, Vocabulary& vocabulary) {
 
 }  // namespace
 
-Vocabulary read_sentencepiece_vocabulary(const std::filesystem::path& folder, std::uint32_t size) {
-  const auto path = folder / "tokenizer.model";
+Vocabulary parse_sentencepiece_model(std::span<const std::byte> bytes, const std::string& file,
+                                     std::uint32_t size) {
   Vocabulary vocabulary = padded_vocabulary(size);
   vocabulary.model = "llama";
   vocabulary.pre = "default";
   vocabulary.scores.assign(size, kPaddingScore);
-  add_pieces(parse_model(path), path.string(), vocabulary);
+  add_pieces(parse_message(bytes, file), file, vocabulary);
+  return vocabulary;
+}
+
+Vocabulary read_sentencepiece_vocabulary(const std::filesystem::path& folder, std::uint32_t size) {
+  const MappedFile file(folder / "tokenizer.model");
+  Vocabulary vocabulary = parse_sentencepiece_model(file.bytes(), file.path(), size);
   const auto added_file = json::read_json_object_if_present(folder / "added_tokens.json");
-  for (const AddedToken& token : added_tokens_of_added_tokens_file(added_file))
+  for (const AddedToken& token : added_tokens_of_added_tokens_file(added_file)) {
     add_token(token, false, vocabulary);
+  }
   const auto config = json::read_json_object_if_present(folder / "tokenizer_config.json");
   for (AddedToken& token : added_tokens_of_tokenizer_config(config)) {
     const bool special = token.special || looks_special(token.content);

@@ -98,9 +98,13 @@ std::optional<std::uint32_t> JsonObject::count(std::string_view key) const {
 
 JsonObject JsonObject::object(std::string_view key) const {
   const json* value = find(key);
-  if (value == nullptr) return JsonObject(file_);
+  const std::string path = fmt::format("{}{}.", path_, key);
+  if (value == nullptr) {
+    const auto nothing = std::make_shared<const json>(json::object());
+    return {nothing, nothing.get(), file_, path};
+  }
   if (!value->is_object()) fail(key, fmt::format("is {}, an object was expected", shown(*value)));
-  return {root_, value, file_, fmt::format("{}{}.", path_, key)};
+  return {root_, value, file_, path};
 }
 
 std::string read_text_file(const std::filesystem::path& path) {
