@@ -160,6 +160,8 @@ void add_quantize(CLI::App& program) {
   auto* command =
       program.add_subcommand("quantize", "Make a model small: GGUF file or Hugging Face folder to GGUF");
   command->add_option("model", options->settings.model, "GGUF file or Hugging Face folder")->required();
+  command->add_option("--pre", options->settings.open.pre_tokenizer,
+                      "llama.cpp's name of a folder's pre-tokenizer, where tokenizer.json does not tell it");
   add_type_options(*command, *options);
   add_output_options(*command, *options);
   add_common_options(*command, options->common);

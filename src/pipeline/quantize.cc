@@ -178,7 +178,7 @@ void encode_with_checkpoints(const QuantizeSettings& settings, const WeightSourc
 }  // namespace
 
 QuantizeReport quantize(const QuantizeSettings& settings, ProgressObserver& progress, const StopFlag& stop) {
-  const auto model = model::open_model(settings.model);
+  const auto model = model::open_model(settings.model, settings.open);
   QuantizeReport report;
   report.model = settings.model.string();
   report.plan = make_plan(settings, model, progress);

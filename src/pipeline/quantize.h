@@ -16,6 +16,7 @@
 #include "foundation/base/progress.h"
 #include "foundation/base/stop_flag.h"
 #include "foundation/formats/gguf/gguf_writer.h"
+#include "model/source/open_model.h"
 #include "pipeline/checkpoints.h"
 #include "stages/choose_types.h"
 #include "stages/encode_tensors.h"
@@ -27,6 +28,7 @@ struct QuantizeSettings {
   std::filesystem::path output;  ///< GGUF file to make
   std::string type;              ///< recipe or tensor type, e.g. "Q4_K_M"; case does not matter
   std::optional<std::filesystem::path> imatrix = std::nullopt;
+  model::OpenSettings open = {};
   bool pure = false;  ///< the type itself for every weight matrix, no exceptions for sensitive tensors
   bool leave_output = false;
   bool allow_requantize = false;  ///< accept tensors that already are quantized
