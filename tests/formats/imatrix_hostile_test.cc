@@ -16,7 +16,7 @@ constexpr float kNaN = std::numeric_limits<float>::quiet_NaN();
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 
 /// Where the fields of the entry "name" stand in a legacy file.
-constexpr std::uint64_t kLength = 4, kName = 8, kCalls = 12, kValueCount = 16, kValues = 20, kEnd = 28;
+constexpr std::uint64_t kLength = 4, kName = 8, kValueCount = 16, kValues = 20, kEnd = 28;
 
 /// A legacy file with one entry "name" of two values.
 ByteBuilder legacy(float first = 1, float second = 2) {
