@@ -3,7 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cassert>
+#include <cmath>
 #include <mutex>
 
 #include "foundation/base/error.h"
@@ -22,14 +22,15 @@ struct Chunk {
   RowRange rows;  ///< within one matrix, so that one slice of the importance holds for all
 };
 
-std::uint64_t rows_per_chunk(const TensorDescriptor& tensor, std::uint64_t chunk_weights) {
-  const std::uint64_t rows = chunk_weights / std::max<std::uint64_t>(tensor.columns(), 1);
+/// Whole tiles of rows with about `weights` weights.
+std::uint64_t tiled_rows(std::uint64_t columns, std::uint64_t weights) {
+  const std::uint64_t rows = weights / std::max<std::uint64_t>(columns, 1);
   return std::max(rows / kTileRows * kTileRows, kTileRows);
 }
 
 void cut(const TensorDescriptor& tensor, std::size_t index, std::uint64_t chunk_weights,
          std::vector<Chunk>& chunks) {
-  const std::uint64_t step = rows_per_chunk(tensor, chunk_weights);
+  const std::uint64_t step = tiled_rows(tensor.columns(), chunk_weights);
   const std::uint64_t matrix_rows = tensor.rows_per_matrix();
   for (std::uint64_t matrix = 0; matrix < tensor.rows(); matrix += matrix_rows) {
     for (std::uint64_t row = 0; row < matrix_rows; row += step) {
@@ -129,7 +130,8 @@ class Ledger {
 /// Does the work of one chunk.
 class ChunkEncoder {
  public:
-  ChunkEncoder(const EncodeJob& job, const EncodeSettings& settings) : job_(job) {
+  ChunkEncoder(const EncodeJob& job, const EncodeSettings& settings)
+      : job_(job), batch_weights_(settings.batch_weights) {
     for (const auto& tensor : job.plan.tensors) {
       encoders_.push_back(tensor.is_copied() ? codecs::EncodeFunction()
                                              : codecs::encoder_for(settings.encoder, tensor.target));
@@ -155,22 +157,42 @@ class ChunkEncoder {
   kernels::ErrorSums encode(const Chunk& chunk, std::span<const std::byte> stored, Worker& worker) const {
     const auto& planned = job_.plan.tensors[chunk.tensor];
     const std::uint64_t columns = planned.source.columns();
-    const std::uint64_t first = chunk.rows.first * columns;
-    const auto weights = worker.weights_of(chunk.rows.count * columns);
+    const std::uint64_t stored_row = row_bytes(planned.source.type, columns);
+    const std::uint64_t target_row = row_bytes(planned.target, columns);
+    const auto importance = importance_of(chunk);
+    const auto blocks = worker.blocks_of(chunk.rows.count * target_row);
+    const std::uint64_t step = tiled_rows(columns, batch_weights_);
+    kernels::ErrorSums sums;
+    for (std::uint64_t row = 0; row < chunk.rows.count; row += step) {
+      const std::uint64_t rows = std::min(step, chunk.rows.count - row);
+      sums += encode_batch({chunk.tensor, {chunk.rows.first + row, rows}}, importance,
+                           stored.subspan(row * stored_row, rows * stored_row),
+                           blocks.subspan(row * target_row, rows * target_row), worker);
+    }
+    job_.sink.write_rows(chunk.tensor, chunk.rows.first, blocks);
+    return sums;
+  }
+
+  kernels::ErrorSums encode_batch(const Chunk& batch, std::span<const float> importance,
+                                  std::span<const std::byte> stored, std::span<std::byte> blocks,
+                                  Worker& worker) const {
+    const auto& planned = job_.plan.tensors[batch.tensor];
+    const std::uint64_t columns = planned.source.columns();
+    const std::uint64_t first = batch.rows.first * columns;
+    const auto weights = worker.weights_of(batch.rows.count * columns);
     codecs::codec_for(planned.source.type).decode(stored, weights);
     if (const auto bad = kernels::find_non_finite(weights)) {
       refuse_non_finite(job_.source, planned.source, first + *bad, weights[*bad]);
     }
-    const auto importance = importance_of(chunk);
-    const auto blocks = worker.blocks_of(chunk.rows.count * row_bytes(planned.target, columns));
-    encoders_[chunk.tensor]({weights, columns, importance}, blocks);
-    job_.sink.write_rows(chunk.tensor, chunk.rows.first, blocks);
-
+    encoders_[batch.tensor]({weights, columns, importance}, blocks);
     const auto decoded = worker.decoded_of(weights.size());
     codecs::codec_for(planned.target).decode(blocks, decoded);
-    if (const auto bad = kernels::find_non_finite(decoded))
-      refuse_overflow(planned, first + *bad, weights[*bad]);
-    return kernels::sum_squared_error(weights, decoded, columns, importance);
+    const auto sums = kernels::sum_squared_error(weights, decoded, columns, importance);
+    if (!std::isfinite(sums.error)) {
+      if (const auto bad = kernels::find_non_finite(decoded))
+        refuse_overflow(planned, first + *bad, weights[*bad]);
+    }
+    return sums;
   }
 
   /// Copied weights are checked like encoded ones, piece by piece: a copied chunk may be one very long row.
@@ -205,6 +227,7 @@ class ChunkEncoder {
   }
 
   const EncodeJob& job_;
+  std::uint64_t batch_weights_;
   std::vector<codecs::EncodeFunction> encoders_;  ///< by tensor; empty for copies
 };
 

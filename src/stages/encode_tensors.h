@@ -25,9 +25,11 @@ namespace tessera::stages {
 struct EncodeSettings {
   int threads = 0;  ///< 0: all cores
   codecs::EncoderKind encoder = codecs::EncoderKind::tessera;
-  /// Weights per chunk, roughly: enough rows to amortise what encoders prepare per column, few enough to
-  /// bound memory.
+  /// Weights per chunk, roughly: the unit of reading, writing and handing out.
   std::uint64_t chunk_weights = 1u << 20;
+  /// Weights that are decoded, encoded, decoded again and compared at a time: they should stay in the level-2
+  /// cache.
+  std::uint64_t batch_weights = 1u << 16;
 };
 
 struct EncodeJob {
