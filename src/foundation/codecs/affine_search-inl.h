@@ -3,10 +3,10 @@
 // For fixed codes the weighted squared error is a quadratic in (scale, minimum) whose coefficients are three
 // sums over the sub-block, so its joint least-squares solution and the error of any other pair are closed
 // forms. For fixed (scale, minimum) the nearest codes are best. The search alternates the two (Lloyd 1982)
-// from several starting ranges, because the error has many local minima when codes have few bits.
+// from many starting ranges, because the error has many local minima.
 //
-// Weights are centred on their weighted mean, x = w_i - mean, so that no large terms cancel in the sums; the
-// minimum in centred coordinates is `minimum + mean` (called offset here): x ~ scale * q - offset.
+// Weights are centred on their weighted mean so that no large terms cancel in the sums. In centred
+// coordinates x the minimum is `minimum + mean`, called offset here: x ~ scale * q - offset.
 //
 // Include once per SIMD target, after hwy/highway.h, inside a file compiled with foreach_target.h.
 
@@ -142,7 +142,8 @@ void search_around(const AffineSubBlock& block, LaneVector low, LaneVector step,
   }
 }
 
-/// The best scale and offset of the sub-block, each free to take any value.
+/// The best scale and offset of the sub-block, each free to take any value: from all starts, then from
+/// perturbations of the best found.
 template <std::size_t kWeights, int kMaxCode, class Effort>
 AffineSolution search_affine(const AffineSubBlock& block) {
   const LaneTag tag;

@@ -4,16 +4,18 @@
 //
 // The fit has three parts:
 //   1. search: the best real scale and minimum of every sub-block (affine_search-inl.h);
-//   2. units: d and dmin from a grid, judged by the quadratic growth of each sub-block's error around its
-//   optimum;
+//   2. units: d and dmin from a grid, judged by how the error of each sub-block grows around its optimum;
 //   3. sweeps: with d and dmin rounded to halves, every sub-block takes the integers (sc, mn) of smallest
-//   true error
-//      among the neighbours of its optimum; then d and dmin are solved jointly by weighted least squares with
-//      all codes and integers fixed.
-// The state of smallest true error is kept; the factor for its stored d and dmin is gain_correction-inl.h's.
+//      true error among the neighbours of its optimum; then d and dmin are solved jointly by weighted
+//      least squares with all codes and integers fixed.
+// The state of smallest true error is kept. Its d and dmin are stored with a gain correction
+// (gain_correction-inl.h).
 //
-// A Spec says kSubBlocks, kSubBlockWeights, kMaxCode, kMaxScale and how much to search: kStarts,
-// kRefinements, kSweeps.
+// A Spec says
+//   kSubBlocks, kSubBlockWeights, kMaxCode, kMaxScale    the format
+//   kStarts, kPerturbations, kAlternations               the effort of the search
+//   kUnitSteps    integers that the largest scale and the largest minimum may fall on
+//   kSweeps       how often d and dmin are solved again
 //
 // Include once per SIMD target, after hwy/highway.h, inside a file compiled with foreach_target.h.
 
@@ -79,10 +81,10 @@ class AffineSuperBlockFit {
       optima_[s] = search_affine<kWeights, Spec::kMaxCode, Spec>(block(s));
     }
     choose_units();
-    Integers best = choose_integers(Spec::kReach);
+    Integers best = choose_integers();
     for (int sweep = 1; sweep <= Spec::kSweeps; ++sweep) {
       solve_units();
-      best.keep_better(choose_integers(Spec::kReach));
+      best.keep_better(choose_integers());
     }
     return best;
   }
@@ -187,8 +189,8 @@ class AffineSuperBlockFit {
     LaneVector d, dmin, inverse_d, inverse_dmin;
   };
 
-  /// Part 3, first half. `reach`: how many integers above and below the rounded optimum are tried as scale.
-  Integers choose_integers(int reach) {
+  /// Part 3, first half.
+  Integers choose_integers() {
     const LaneTag tag;
     Integers result;
     result.d = nearest_unit(d_);
@@ -197,7 +199,7 @@ class AffineSuperBlockFit {
     result.error = hn::Zero(tag);
     normal_ = {hn::Zero(tag), hn::Zero(tag), hn::Zero(tag), hn::Zero(tag), hn::Zero(tag)};
     for (std::size_t s = 0; s < kSubBlocks; ++s) {
-      const Choice choice = choose_of_sub_block(s, units, reach);
+      const Choice choice = choose_of_sub_block(s, units);
       result.scale[s] = choice.sc;
       result.minimum[s] = choice.mn;
       result.error = hn::Add(result.error, choice.error);
@@ -222,13 +224,13 @@ class AffineSuperBlockFit {
     best.sums.xq = hn::IfThenElse(better, candidate.sums.xq, best.sums.xq);
   }
 
-  Choice choose_of_sub_block(std::size_t s, const Units& units, int reach) const {
+  Choice choose_of_sub_block(std::size_t s, const Units& units) const {
     const LaneTag tag;
     const AffineSolution& optimum = optima_[s];
     const auto center = hn::Round(hn::Mul(optimum.scale, units.inverse_d));
     Choice best{
         hn::Zero(tag), hn::Zero(tag), hn::Set(tag, 0x1p120f), {hn::Zero(tag), hn::Zero(tag), hn::Zero(tag)}};
-    for (int delta = -reach; delta <= reach; ++delta) {
+    for (int delta = -1; delta <= 1; ++delta) {
       const auto sc = hn::Clamp(hn::Add(center, hn::Set(tag, static_cast<float>(delta))), hn::Zero(tag),
                                 hn::Set(tag, kMaxScale));
       const auto scale = hn::Mul(sc, units.d);

@@ -2,10 +2,10 @@
 //
 //   y = (d * sc[s]) * q - dmin * mn[s],  s = 0..15 sub-blocks of 16 weights, q in 0..3
 //
-//   0    byte s: sc[s] low, mn[s] high      80    half d
-//   16   codes, two bits each               82    half dmin
-//
-// Codes: bits 2r, 2r + 1 of byte 32 * n + l hold weight 128 * n + 32 * r + l.
+//   0    16 bytes: byte s holds sc[s] low and mn[s] high
+//   16   64 bytes: bits 2r, 2r + 1 of byte 32n + l are the code of weight 128n + 32r + l
+//   80   half d
+//   82   half dmin
 
 #include <array>
 
@@ -30,8 +30,8 @@ struct Q2KSpec {
   static constexpr int kMaxCode = 3, kMaxScale = 15;
   static constexpr std::array<float, 8> kUnitSteps{16, 15, 14, 13, 12, 11, 10, 9};
   static constexpr auto kStarts = affine_starts<4>(-0.3f, 0.5f);
-  static constexpr auto kPerturbations = affine_starts<4>(-0.45f, 0.3f);
-  static constexpr int kAlternations = 2, kSweeps = 2, kReach = 1;
+  static constexpr auto kPerturbations = affine_starts<2>(-0.2f, 0.4f);
+  static constexpr int kAlternations = 2, kSweeps = 2;
 };
 
 struct Q2K : AffineSuperBlockFormat<Q2KSpec> {

@@ -2,14 +2,13 @@
 //
 //   y = (d * sc[s]) * q,  s = 0..15 sub-blocks of 16 weights, q in -4..3, sc in -32..31
 //
-//   0    bit 4n + r of byte l: the high bit of the code of weight 128 * n + 32 * r + l
-//   32   the low two bits: bits 2r, 2r + 1 of byte 32 * n + l, same weight
-//   96   scales: low nibbles of s = 0..7 low and s = 8..15 high in 8 bytes, then bits 4, 5 of s in bits 2 *
-//   (s / 4) and
-//        2 * (s / 4) + 1 of byte 8 + s % 4
+//   0    32 bytes: bit 4n + r of byte l is the high bit of the code of weight 128n + 32r + l
+//   32   64 bytes: bits 2r, 2r + 1 of byte 32n + l are the low bits of the code of weight 128n + 32r + l
+//   96   8 bytes: low nibbles of the scale codes, sub-block s low and s + 8 high in byte s
+//   104  4 bytes: bits 2m, 2m + 1 of byte i are the high bits of the scale code of sub-block i + 4m
 //   108  half d
 //
-// Codes are stored as q + 4, scales as sc + 32.
+// The code of a weight is q + 4, that of a scale sc + 32.
 
 #include <array>
 
@@ -37,8 +36,7 @@ struct Q3KSpec {
                                                  2.0f,  2.4f,  2.8f,  3.2f,  3.6f,  4.0f,  4.5f};
   static constexpr std::array<float, 16> kUnitSteps{-32, -31, -30, -29, -28, -27, -26, -25,
                                                     31,  30,  29,  28,  27,  26,  25,  24};
-  static constexpr int kAlternations = 2, kSweeps = 2, kReach = 1;
-  static constexpr bool kTryMirrored = true;
+  static constexpr int kAlternations = 1, kSweeps = 1;
 };
 
 struct Q3K : SignedSuperBlockFormat<Q3KSpec> {

@@ -2,9 +2,10 @@
 //
 //   y = (d * sc[s]) * q - dmin * mn[s],  s = 0..7 sub-blocks of 32 weights, q in 0..15
 //
-//   0    half d          4     six-bit pairs (sc, mn) of the sub-blocks
-//   2    half dmin       16    codes: byte 32 * n + l holds weight 64 * n + l low and weight 64 * n + 32 + l
-//   high
+//   0    half d
+//   2    half dmin
+//   4    12 bytes: the pairs (sc, mn), see six_bit_pairs.h
+//   16   128 bytes: byte 32n + l holds the code of weight 64n + l low and of weight 64n + 32 + l high
 
 #include <array>
 
@@ -31,7 +32,7 @@ struct Q4KSpec {
   static constexpr std::array<float, 8> kUnitSteps{63, 62, 61, 60, 59, 58, 57, 56};
   static constexpr auto kStarts = affine_starts<4>(-0.3f, 0.5f);
   static constexpr auto kPerturbations = affine_starts<4>(-0.45f, 0.3f);
-  static constexpr int kAlternations = 2, kSweeps = 2, kReach = 1;
+  static constexpr int kAlternations = 2, kSweeps = 2;
 };
 
 struct Q4K : AffineSuperBlockFormat<Q4KSpec> {

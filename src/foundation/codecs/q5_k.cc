@@ -2,9 +2,11 @@
 //
 //   y = (d * sc[s]) * q - dmin * mn[s],  s = 0..7 sub-blocks of 32 weights, q in 0..31
 //
-//   0    half d          16    bit s of byte l: the high bit of weight 32 * s + l
-//   2    half dmin       48    low nibbles: byte 32 * n + l holds weight 64 * n + l low and weight 64 * n +
-//   32 + l high 4    six-bit pairs (sc, mn) of the sub-blocks
+//   0    half d
+//   2    half dmin
+//   4    12 bytes: the pairs (sc, mn), see six_bit_pairs.h
+//   16   32 bytes: bit s of byte l is the high bit of the code of weight 32s + l
+//   48   128 bytes: low nibbles, of weight 64n + l low and of weight 64n + 32 + l high in byte 32n + l
 
 #include <array>
 
@@ -31,7 +33,7 @@ struct Q5KSpec {
   static constexpr std::array<float, 8> kUnitSteps{63, 62, 61, 60, 59, 58, 57, 56};
   static constexpr auto kStarts = affine_starts<4>(-0.3f, 0.5f);
   static constexpr auto kPerturbations = affine_starts<4>(-0.45f, 0.3f);
-  static constexpr int kAlternations = 2, kSweeps = 2, kReach = 1;
+  static constexpr int kAlternations = 2, kSweeps = 2;
 };
 
 struct Q5K : AffineSuperBlockFormat<Q5KSpec> {

@@ -2,11 +2,12 @@
 //
 //   y = (d * sc[s]) * q,  s = 0..15 sub-blocks of 16 weights, q in -32..31, sc in -128..127
 //
-//   0    low nibbles: byte 64 * n + 32 * (r % 2) + l, low for r = 0, 1 and high for r = 2, 3, of weight 128 *
-//   n + 32 * r + l 128  the high two bits: bits 2r, 2r + 1 of byte 32 * n + l, same weight 192  signed byte
-//   s: sc[s] 208  half d
+//   0    128 bytes: low nibbles, of weight 128n + l low and of weight 128n + 64 + l high in byte 64n + l
+//   128  64 bytes: bits 2r, 2r + 1 of byte 32n + l are the high bits of the code of weight 128n + 32r + l
+//   192  16 signed bytes: sc
+//   208  half d
 //
-// Codes are stored as q + 32.
+// The code of a weight is q + 32.
 
 #include <array>
 
@@ -33,8 +34,7 @@ struct Q6KSpec {
   static constexpr std::array<float, 12> kStarts{-32.4f, -32.0f, -31.5f, -31.0f, -30.5f, -30.0f,
                                                  31.4f,  31.0f,  30.5f,  30.0f,  29.5f,  29.0f};
   static constexpr std::array<float, 8> kUnitSteps{-128, -127, -126, -125, -124, -123, -122, -121};
-  static constexpr int kAlternations = 2, kSweeps = 2, kReach = 1;
-  static constexpr bool kTryMirrored = false;
+  static constexpr int kAlternations = 2, kSweeps = 2;
 };
 
 struct Q6K : SignedSuperBlockFormat<Q6KSpec> {

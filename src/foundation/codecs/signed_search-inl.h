@@ -1,13 +1,11 @@
-// Scale of one sub-block without a minimum: y = scale * q, q from a fixed set of levels, scale of either
-// sign.
+// Scale of one sub-block without a minimum: y = scale * q, q one of the levels, scale of either sign.
 //
 // For fixed codes the weighted squared error is a quadratic in the scale whose coefficients are two sums over
 // the sub-block; for a fixed scale the nearest levels are best. The search alternates the two (Lloyd 1982)
-// from several starting scales of both signs, because the levels need not be symmetric (-4..3) and the error
-// has many local minima.
+// from starting scales of both signs: levels need not be symmetric (-4..3), and the error has many local
+// minima.
 //
-// Levels is a struct with `static LaneVector nearest(LaneVector)`: the nearest level to every lane, as a
-// float.
+// Levels is a struct with `static LaneVector nearest(LaneVector)`: the nearest level to every lane, as float.
 //
 // Include once per SIMD target, after hwy/highway.h, inside a file compiled with foreach_target.h.
 

@@ -4,14 +4,17 @@
 //
 // The fit has three parts:
 //   1. search: the best real scale of every sub-block (signed_search-inl.h);
-//   2. unit: d from a grid, judged by the quadratic growth of each sub-block's error around its optimum;
+//   2. unit: d from a grid, judged by how the error of each sub-block grows around its optimum;
 //   3. sweeps: with d rounded to a half, every sub-block takes the integer of smallest true error among the
-//   neighbours
-//      of its optimum; then d is solved by weighted least squares with all codes and integers fixed.
-// The state of smallest true error is kept; the factor for its stored d is gain_correction-inl.h's.
+//      neighbours of its optimum; then d is solved by weighted least squares with all codes and integers
+//      fixed.
+// The state of smallest true error is kept. Its d is stored with a gain correction (gain_correction-inl.h).
 //
-// A Spec says kSubBlocks, kSubBlockWeights, kMinCode, kMaxCode, kMinScale, kMaxScale and how much to search:
-// kStarts, kAlternations, kUnitSteps, kSweeps, kReach.
+// A Spec says
+//   kSubBlocks, kSubBlockWeights, kMinCode, kMaxCode, kMinScale, kMaxScale    the format
+//   kStarts, kAlternations    the effort of the search
+//   kUnitSteps                integers that the scale of largest magnitude may fall on
+//   kSweeps                   how often d is solved again
 //
 // Include once per SIMD target, after hwy/highway.h, inside a file compiled with foreach_target.h.
 
@@ -161,11 +164,10 @@ class SignedSuperBlockFit {
     const auto center = integer_scale(hn::Mul(optima_[s].scale, inverse_d));
     const auto zero = hn::Zero(tag);
     Choice best{zero, zero, {zero, zero}};
-    for (int delta = -Spec::kReach; delta <= Spec::kReach; ++delta) {
+    for (int delta = -1; delta <= 1; ++delta) {
       try_integer(s, integer_scale(hn::Add(center, hn::Set(tag, static_cast<float>(delta)))), d, inverse_d,
                   best);
     }
-    if (Spec::kTryMirrored) try_integer(s, integer_scale(hn::Neg(center)), d, inverse_d, best);
     return best;
   }
 

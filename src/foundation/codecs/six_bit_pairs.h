@@ -1,9 +1,11 @@
 // The twelve bytes of eight six-bit (scale, minimum) pairs of Q4_K and Q5_K (BLOCKS.md section 6).
 //
-//   bytes 0..3    low six bits: scale of sub-blocks 0..3;    top two bits: bits 4, 5 of the scale of
-//   sub-blocks 4..7 bytes 4..7    low six bits: minimum of sub-blocks 0..3;  top two bits: bits 4, 5 of the
-//   minimum of sub-blocks 4..7 bytes 8..11   low nibble: bits 0..3 of the scale, high nibble: bits 0..3 of
-//   the minimum, of sub-blocks 4..7
+//            low six bits (or low nibble)            the bits above
+//   s        scale of sub-block s                    bits 4, 5 of the scale of sub-block s + 4
+//   4 + s    minimum of sub-block s                  bits 4, 5 of the minimum of sub-block s + 4
+//   8 + s    bits 0..3 of the scale of s + 4         bits 0..3 of the minimum of s + 4
+//
+// with s = 0..3; the last four bytes are split into nibbles.
 #pragma once
 
 #include <array>
