@@ -8,6 +8,7 @@
 #include "foundation/codecs/binary.h"
 #include "foundation/codecs/codec.h"
 #include "foundation/codecs/fp4.h"
+#include "foundation/codecs/grid_codecs.h"
 #include "foundation/codecs/iq1.h"
 #include "foundation/codecs/iq4.h"
 #include "foundation/codecs/k_quants.h"
@@ -23,6 +24,7 @@ std::vector<const Codec*> collect() {
   for (const auto family : {
            k_quant_codecs(),
            plain_codecs(),
+           grid_codecs(),
            symmetric_codecs(),
            fp4_codecs(),
            iq1_codecs(),

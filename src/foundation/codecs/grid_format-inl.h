@@ -1,0 +1,163 @@
+// The formats whose codes are codebook entries with signs: scales, codes and bytes, from the description of a
+// layout.
+//
+//   struct Layout {
+//     static constexpr ElementType kType;
+//     static constexpr std::size_t kBlockWeights, kBlockBytes;
+//     static constexpr std::size_t kGroupWeights;      // weights of a code: one octet or, signs being free,
+//     one quad static constexpr std::size_t kSubBlockWeights;   // weights of a sub-scale static constexpr
+//     float kScaleUnit;               // scale of a sub-block = d * kScaleUnit * (2 * sub_scale + 1) static
+//     constexpr CodebookShape kShape; static constexpr kLevels;                        // array of the
+//     magnitudes of the levels, ascending static constexpr const auto& kEntries;           // the packed
+//     codebook static constexpr std::size_t kIndexBits; static constexpr bool kEvenSigns;                //
+//     signs of an octet have even parity static void write(const GridBlock& block, std::byte* bytes); static
+//     void read(const std::byte* bytes, GridBlock& block);
+//   };
+//
+// A code is the indices of the group's codebook vectors, kIndexBits each, then one sign bit per weight.
+//
+// Include once per SIMD target.
+
+#if defined(TESSERA_CODECS_GRID_FORMAT_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef TESSERA_CODECS_GRID_FORMAT_INL_H_
+#undef TESSERA_CODECS_GRID_FORMAT_INL_H_
+#else
+#define TESSERA_CODECS_GRID_FORMAT_INL_H_
+#endif
+
+#include <hwy/highway.h>
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+
+#include "foundation/codecs/grid_block.h"
+#include "foundation/codecs/grid_scales-inl.h"
+#include "foundation/codecs/grid_search-inl.h"
+#include "foundation/codecs/tile_encoder-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace tessera::codecs::HWY_NAMESPACE {
+
+template <class Layout>
+struct GridFormat : Layout {
+  using Sizes = GridSizes<Layout>;
+  using Columns = GridColumns<Layout>;
+  using Scales = GridScales<Layout>;
+
+  static void prepare(const float* importance, Columns& columns) {
+    prepare_columns<Layout>(importance, columns);
+  }
+  static void fit(const Columns& columns, const float* x, Scales& scales) {
+    fit_scales<Layout>(columns, x, scales);
+  }
+
+  static void round(const Columns& columns, const Scales& scales, std::size_t group, const float* x,
+                    std::int32_t* code) {
+    const LaneTag d;
+    const LaneIntTag di;
+    const std::size_t sub_block = group / Sizes::kGroupsOfSubBlock;
+    const LaneVector inverse = hn::Load(d, scales.inverse[sub_block]);
+    alignas(64) float v[Layout::kGroupWeights * kLanes];
+    const LaneIntVector signs =
+        weigh_group<Layout>(columns.importance + group * Layout::kGroupWeights, x, inverse, v);
+    const LaneIntVector odd = parity_of(signs);
+    GroupProducts<Layout> products;
+    tabulate_products<Layout, Layout::kEvenSigns>(v, products);
+    GroupEntries<Layout> entries;
+    const LaneVector t = hn::Set(d, 2.0f);  // v is in units of the scale
+    const SplitCodebook& codebook = split_codebook<Layout>();
+    if constexpr (Layout::kEvenSigns) {
+      search_even_group(codebook, columns.norms[group], products, t, hn::ConvertTo(d, odd), entries);
+    } else {
+      search_group<Layout, 1>(codebook, columns.norms[group], products, &t, &entries);
+    }
+    LaneIntVector indices[Sizes::kVectors];
+    LaneIntVector bits = hn::Zero(di);
+    for (std::size_t vector = 0; vector < Sizes::kVectors; ++vector) {
+      const auto low = hn::Mul(hn::Load(di, entries.low[vector]), hn::Set(di, Sizes::kCombinations));
+      const auto place = hn::Add(low, hn::Load(di, entries.high[vector]));
+      indices[vector] = hn::GatherIndex(di, codebook.indices(), place);
+      bits = hn::Or(bits, hn::ShiftLeftSame(indices[vector], static_cast<int>(vector * Layout::kIndexBits)));
+    }
+    LaneIntVector final_signs = signs;
+    if constexpr (Layout::kEvenSigns) {
+      final_signs = hn::Xor(signs, hn::And(cheapest_flip(v, indices), hn::Neg(odd)));
+    }
+    hn::Store(hn::Or(bits, hn::ShiftLeft<Layout::kIndexBits * Sizes::kVectors>(final_signs)), di, code);
+  }
+
+  static void pack(const Scales& scales, const std::int32_t* codes, std::size_t lane, std::byte* block) {
+    GridBlock unpacked;
+    unpacked.half_scale = static_cast<std::uint16_t>(scales.half_scale[lane]);
+    for (std::size_t i = 0; i < Sizes::kSubBlocks; ++i) {
+      unpacked.sub_scales[i] = static_cast<std::uint8_t>(scales.sub_scales[i][lane]);
+    }
+    for (std::size_t i = 0; i < Sizes::kGroups; ++i) {
+      unpacked.codes[i] = static_cast<std::uint32_t>(codes[i * kLanes + lane]);
+    }
+    Layout::write(unpacked, block);
+  }
+
+ private:
+  /// The sign bit of the weight whose flip costs least, given the entries.
+  static LaneIntVector cheapest_flip(const float* v, const LaneIntVector* indices) {
+    const LaneTag d;
+    const LaneIntTag di;
+    LaneIntVector flip = hn::Set(di, 1);
+    LaneVector least = hn::Set(d, std::numeric_limits<float>::max());
+    for (std::size_t i = 0; i < Layout::kGroupWeights; ++i) {
+      const auto first = hn::Mul(indices[i / Sizes::kWidth], hn::Set(di, Sizes::kWidth));
+      const auto place = hn::Add(first, hn::Set(di, static_cast<std::int32_t>(i % Sizes::kWidth)));
+      const LaneVector magnitude = hn::GatherIndex(d, codebook_magnitudes<Layout>().data(), place);
+      const LaneVector price = hn::Mul(magnitude, hn::Load(d, v + i * kLanes));
+      const auto better = hn::RebindMask(di, hn::Lt(price, least));
+      flip = hn::IfThenElse(better, hn::Set(di, 1 << i), flip);
+      least = hn::Min(least, price);
+    }
+    return flip;
+  }
+};
+
+/// Writes scale * magnitudes[i], negative where bit i of `signs` is set.
+template <std::size_t kWidth>
+HWY_INLINE void decode_vector(const float* HWY_RESTRICT magnitudes, float scale, std::uint32_t signs,
+                              float* HWY_RESTRICT weights) {
+  const hn::CappedTag<float, kWidth> d;
+  const hn::RebindToUnsigned<decltype(d)> du;
+  alignas(32) static constexpr std::uint32_t kBits[8] = {1, 2, 4, 8, 16, 32, 64, 128};
+  for (std::size_t i = 0; i < kWidth; i += hn::Lanes(d)) {
+    const auto weight = hn::Mul(hn::Set(d, scale), hn::LoadU(d, magnitudes + i));
+    const auto negative = hn::RebindMask(d, hn::TestBit(hn::Set(du, signs), hn::Load(du, kBits + i)));
+    hn::StoreU(hn::IfThenElse(negative, hn::Neg(weight), weight), d, weights + i);
+  }
+}
+
+/// Decodes whole blocks of any number of rows.
+template <class Layout>
+void decode_blocks(const std::byte* blocks, std::size_t count, float* HWY_RESTRICT weights) {
+  using Sizes = GridSizes<Layout>;
+  constexpr std::uint32_t kIndexMask = (1u << Layout::kIndexBits) - 1u;
+  const float* HWY_RESTRICT magnitudes = codebook_magnitudes<Layout>().data();
+  GridBlock unpacked;
+  for (std::size_t block = 0; block < count; ++block, weights += Layout::kBlockWeights) {
+    Layout::read(blocks + block * Layout::kBlockBytes, unpacked);
+    const float unit = float_from_half(unpacked.half_scale) * Layout::kScaleUnit;
+    for (std::size_t group = 0; group < Sizes::kGroups; ++group) {
+      const float scale =
+          unit * static_cast<float>(2 * unpacked.sub_scales[group / Sizes::kGroupsOfSubBlock] + 1);
+      const std::uint32_t code = unpacked.codes[group];
+      for (std::size_t part = 0; part < Sizes::kVectors; ++part) {
+        const std::uint32_t index = (code >> (part * Layout::kIndexBits)) & kIndexMask;
+        const std::uint32_t signs = code >> (Sizes::kVectors * Layout::kIndexBits + part * Sizes::kWidth);
+        decode_vector<Sizes::kWidth>(magnitudes + index * Sizes::kWidth, scale, signs,
+                                     weights + group * Layout::kGroupWeights + part * Sizes::kWidth);
+      }
+    }
+  }
+}
+
+}  // namespace tessera::codecs::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#endif  // per-target include guard
