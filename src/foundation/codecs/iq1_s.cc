@@ -33,23 +33,24 @@ struct Iq1SFormat {
     float weights[kBlockWeights];
   };
   static void prepare(const float* importance, Columns& columns) {
-    std::memcpy(columns.weights, importance, sizeof(columns.weights));
+    temper_importance(importance, columns.weights);
   }
 
   struct Scales {
     alignas(64) float d[kLanes];
     alignas(64) float multiple[kSubBlocks * kLanes];
     alignas(64) float shift[kSubBlocks * kLanes];
-    alignas(64) float inverse[kSubBlocks * kLanes];  ///< 1 / (d multiple)
+    alignas(
+        64) float inverse[kSubBlocks * kLanes];  ///< 1 / (d multiple), with the d that codes are chosen with
   };
   static void fit(const Columns& columns, const float* x, Scales& scales) {
     const LaneTag df;
     const Iq1Fit<4, false> result(columns.weights, x);
-    hn::Store(result.d(), df, scales.d);
+    hn::Store(result.stored_d(), df, scales.d);
     for (std::size_t b = 0; b < kSubBlocks; ++b) {
       hn::Store(result.multiple(b), df, scales.multiple + b * kLanes);
       hn::Store(result.shift(b), df, scales.shift + b * kLanes);
-      hn::Store(inverse_unless_zero(hn::Mul(result.d(), result.multiple(b))), df,
+      hn::Store(inverse_unless_zero(hn::Mul(result.code_d(), result.multiple(b))), df,
                 scales.inverse + b * kLanes);
     }
   }
