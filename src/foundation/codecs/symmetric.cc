@@ -38,8 +38,8 @@ struct SymmetricFormat {
     std::array<float, kWeights> importance;
   };
   struct Scales {
-    alignas(64) float scale[kLanes];
-    alignas(64) float inverse[kLanes];
+    alignas(64) float scale[kLanes];    ///< as stored
+    alignas(64) float inverse[kLanes];  ///< of the scale that codes are rounded under
   };
 
   static void prepare(const float* importance, Columns& columns) {
@@ -54,9 +54,8 @@ struct SymmetricFormat {
     SymmetricFit<kLow, kHigh, kWeights> search(columns.importance.data(), x);
     search.try_candidates(candidates);
     for (int i = 0; i < refinements; ++i) search.refine();
-    const auto scale = search.scale();
-    hn::Store(scale, d, scales.scale);
-    hn::Store(reciprocal_or_zero(scale), d, scales.inverse);
+    hn::Store(search.corrected_scale(), d, scales.scale);
+    hn::Store(reciprocal_or_zero(search.scale()), d, scales.inverse);
   }
 
   static void round(const Columns&, const Scales& scales, std::size_t, const float* x, std::int32_t* code) {

@@ -24,6 +24,7 @@
 #include <array>
 #include <cstddef>
 
+#include "foundation/codecs/gain_correction-inl.h"
 #include "foundation/codecs/half-inl.h"
 #include "foundation/codecs/tile_encoder-inl.h"
 
@@ -81,8 +82,11 @@ class SymmetricFit {
     const LaneTag d;
     extreme_ = extreme_weight<kWeights>(x);
     const auto inverse = reciprocal_or_zero(extreme_);
+    energy_ = hn::Zero(d);
     for (std::size_t i = 0; i < kWeights; ++i) {
-      hn::Store(hn::Mul(hn::Load(d, x + i * kLanes), inverse), d, relative_ + i * kLanes);
+      const auto u = hn::Mul(hn::Load(d, x + i * kLanes), inverse);
+      energy_ = hn::MulAdd(hn::Mul(u, u), hn::Set(d, importance[i]), energy_);
+      hn::Store(u, d, relative_ + i * kLanes);
     }
     best_ = {hn::Zero(d), hn::Set(d, kNoCodes)};
   }
@@ -104,9 +108,14 @@ class SymmetricFit {
     keep_best(std::array{hn::IfThenElseZero(has_codes, hn::Div(best_.square, best_.product))});
   }
 
-  /// The best scale found, rounded to half.
-  LaneVector scale() const {
-    return stored_scale(hn::Mul(hn::Div(best_.product, best_.square), extreme_), extreme_);
+  /// The best scale found, rounded to half: the one to round codes under.
+  LaneVector scale() const { return stored_scale(hn::Mul(relative_scale(), extreme_), extreme_); }
+
+  /// The same with the gain restored, rounded to half: the one to store.
+  LaneVector corrected_scale() const {
+    const auto error = hn::Sub(energy_, hn::Mul(relative_scale(), best_.product));
+    return stored_scale(hn::Mul(hn::Mul(relative_scale(), extreme_), gain_correction(energy_, error)),
+                        extreme_);
   }
 
  private:
@@ -116,6 +125,8 @@ class SymmetricFit {
   };
   /// The sum of squares before any candidate: not zero, so that it can be divided by.
   static constexpr float kNoCodes = 1e-30f;
+
+  LaneVector relative_scale() const { return hn::Div(best_.product, best_.square); }
 
   template <std::size_t kBatch>
   void keep_best(const std::array<LaneVector, kBatch>& factors) {
@@ -145,6 +156,7 @@ class SymmetricFit {
 
   const float* importance_;
   LaneVector extreme_;
+  LaneVector energy_;  ///< sum(w u^2)
   Sums best_;
   alignas(64) float relative_[kWeights * kLanes];
 };

@@ -33,8 +33,8 @@ struct TernaryFormat {
     std::array<float, kBlockWeights> importance;
   };
   struct Scales {
-    alignas(64) float scale[kLanes];
-    alignas(64) float inverse[kLanes];
+    alignas(64) float scale[kLanes];    ///< as stored
+    alignas(64) float inverse[kLanes];  ///< of the scale that codes are rounded under
   };
   static constexpr std::array kThresholds{0.5f, 0.65f, 0.8f, 0.95f, 1.15f, 1.4f, 1.8f, 2.4f};
 
@@ -48,9 +48,8 @@ struct TernaryFormat {
     search.try_thresholds(kThresholds);
     search.refine();
     search.refine();
-    const auto scale = search.scale();
-    hn::Store(scale, d, scales.scale);
-    hn::Store(reciprocal_or_zero(scale), d, scales.inverse);
+    hn::Store(search.corrected_scale(), d, scales.scale);
+    hn::Store(reciprocal_or_zero(search.scale()), d, scales.inverse);
   }
 
   static void round(const Columns&, const Scales& scales, std::size_t, const float* x, std::int32_t* code) {

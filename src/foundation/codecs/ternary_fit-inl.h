@@ -36,9 +36,12 @@ class TernaryFit {
     extreme_ = hn::Abs(extreme_weight<kTernaryWeights>(x));
     const auto inverse = reciprocal_or_zero(extreme_);
     auto sum = hn::Zero(d);
+    energy_ = hn::Zero(d);
     for (std::size_t i = 0; i < kTernaryWeights; ++i) {
       const auto magnitude = hn::Mul(hn::Abs(hn::Load(d, x + i * kLanes)), inverse);
-      sum = hn::MulAdd(hn::Set(d, importance[i]), magnitude, sum);
+      const auto weighted = hn::Mul(hn::Set(d, importance[i]), magnitude);
+      sum = hn::Add(sum, weighted);
+      energy_ = hn::MulAdd(weighted, magnitude, energy_);
       hn::Store(magnitude, d, magnitude_ + i * kLanes);
     }
     mean_ = hn::Mul(sum, hn::Set(d, 1.0f / kTernaryWeights));  // the importance has mean 1
@@ -62,8 +65,15 @@ class TernaryFit {
   /// Moves the threshold to half the best scale so far.
   void refine() { keep_best(std::array{hn::Mul(relative_scale(), hn::Set(LaneTag(), 0.5f))}); }
 
-  /// The best scale found, rounded to half.
+  /// The best scale found, rounded to half: the one to round codes under.
   LaneVector scale() const { return stored_scale(hn::Mul(relative_scale(), extreme_), extreme_); }
+
+  /// The same with the gain restored, rounded to half: the one to store.
+  LaneVector corrected_scale() const {
+    const auto error = hn::Sub(energy_, hn::Mul(relative_scale(), best_.magnitude));
+    return stored_scale(hn::Mul(hn::Mul(relative_scale(), extreme_), gain_correction(energy_, error)),
+                        extreme_);
+  }
 
  private:
   /// Sums over the weights above a threshold: importance * magnitude, and importance.
@@ -102,6 +112,7 @@ class TernaryFit {
 
   const float* importance_;
   LaneVector extreme_, mean_;
+  LaneVector energy_;  ///< sum(w u^2), u the magnitudes relative to the extreme one
   Sums best_;
   alignas(64) float magnitude_[kTernaryWeights * kLanes];
 };
