@@ -24,6 +24,12 @@ std::string_view name_of(ChoiceReason reason) {
   return "unknown";
 }
 
+std::vector<TensorDescriptor> outputs_of(const QuantPlan& plan) {
+  std::vector<TensorDescriptor> outputs;
+  for (const auto& tensor : plan.tensors) outputs.push_back(tensor.output());
+  return outputs;
+}
+
 PlanSize size_of(const QuantPlan& plan) {
   PlanSize size;
   for (const auto& tensor : plan.tensors) {

@@ -61,6 +61,9 @@ struct PlanSize {
   }
 };
 
+/// What is written, in the plan's order.
+std::vector<TensorDescriptor> outputs_of(const QuantPlan& plan);
+
 /// Of all tensors of the plan.
 PlanSize size_of(const QuantPlan& plan);
 

@@ -22,12 +22,6 @@ QuantPlan plan_of(const WeightSource& weights, ElementType type) {
   return plan;
 }
 
-std::vector<TensorDescriptor> outputs_of(const QuantPlan& plan) {
-  std::vector<TensorDescriptor> outputs;
-  for (const auto& tensor : plan.tensors) outputs.push_back(tensor.output());
-  return outputs;
-}
-
 void guard_inputs(const ConvertSettings& settings, const std::vector<gguf::PlannedFile>& files) {
   std::vector<std::filesystem::path> outputs;
   for (const auto& file : files) outputs.push_back(file.path);

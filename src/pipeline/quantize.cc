@@ -114,12 +114,6 @@ gguf::Metadata output_metadata(const QuantizeSettings& settings, const gguf::Met
   return metadata;
 }
 
-std::vector<TensorDescriptor> outputs_of(const QuantPlan& plan) {
-  std::vector<TensorDescriptor> outputs;
-  for (const auto& tensor : plan.tensors) outputs.push_back(tensor.output());
-  return outputs;
-}
-
 void guard_inputs(const QuantizeSettings& settings, const std::vector<gguf::PlannedFile>& files) {
   auto inputs = files_of_model(settings.model);
   if (settings.imatrix) inputs.push_back(*settings.imatrix);

@@ -13,49 +13,30 @@ using enum Quantity;
 using enum RowOrder;
 using enum Presence;
 
-constexpr std::array kLlamaSizes = {
-    SizeRule{blocks, "num_hidden_layers"},
-    SizeRule{context, "max_position_embeddings", Otherwise::number, 2048},
-    SizeRule{embedding, "hidden_size"},
-    SizeRule{feed_forward, "intermediate_size"},
-    SizeRule{heads, "num_attention_heads"},
-    SizeRule{kv_heads, "num_key_value_heads", Otherwise::heads},
-    SizeRule{head_size, "head_dim", Otherwise::embedding_per_head},
-    SizeRule{vocabulary, "vocab_size"},
-};
+/// All supported families keep their sizes under the same keys and differ in the defaults only.
+constexpr std::array<SizeRule, 8> sizes(std::uint32_t default_context, SizeRule kv_heads_rule,
+                                        SizeRule head_size_rule) {
+  return {
+      SizeRule{blocks, "num_hidden_layers"},
+      SizeRule{context, "max_position_embeddings", Otherwise::number, default_context},
+      SizeRule{embedding, "hidden_size"},
+      SizeRule{feed_forward, "intermediate_size"},
+      SizeRule{heads, "num_attention_heads"},
+      kv_heads_rule,
+      head_size_rule,
+      SizeRule{vocabulary, "vocab_size"},
+  };
+}
 
-constexpr std::array kMistralSizes = {
-    SizeRule{blocks, "num_hidden_layers"},
-    SizeRule{context, "max_position_embeddings", Otherwise::number, 131072},
-    SizeRule{embedding, "hidden_size"},
-    SizeRule{feed_forward, "intermediate_size"},
-    SizeRule{heads, "num_attention_heads"},
-    SizeRule{kv_heads, "num_key_value_heads", Otherwise::number, 8},
-    SizeRule{head_size, "head_dim", Otherwise::embedding_per_head},
-    SizeRule{vocabulary, "vocab_size"},
-};
-
-constexpr std::array kQwen2Sizes = {
-    SizeRule{blocks, "num_hidden_layers"},
-    SizeRule{context, "max_position_embeddings", Otherwise::number, 32768},
-    SizeRule{embedding, "hidden_size"},
-    SizeRule{feed_forward, "intermediate_size"},
-    SizeRule{heads, "num_attention_heads"},
-    SizeRule{kv_heads, "num_key_value_heads", Otherwise::number, 32},
-    SizeRule{head_size, "head_dim", Otherwise::embedding_per_head},
-    SizeRule{vocabulary, "vocab_size"},
-};
-
-constexpr std::array kQwen3Sizes = {
-    SizeRule{blocks, "num_hidden_layers"},
-    SizeRule{context, "max_position_embeddings", Otherwise::number, 32768},
-    SizeRule{embedding, "hidden_size"},
-    SizeRule{feed_forward, "intermediate_size"},
-    SizeRule{heads, "num_attention_heads"},
-    SizeRule{kv_heads, "num_key_value_heads", Otherwise::number, 32},
-    SizeRule{head_size, "head_dim", Otherwise::number, 128},
-    SizeRule{vocabulary, "vocab_size"},
-};
+constexpr SizeRule kHeadOfEmbedding = {head_size, "head_dim", Otherwise::embedding_per_head};
+constexpr auto kLlamaSizes =
+    sizes(2048, {kv_heads, "num_key_value_heads", Otherwise::heads}, kHeadOfEmbedding);
+constexpr auto kMistralSizes =
+    sizes(131072, {kv_heads, "num_key_value_heads", Otherwise::number, 8}, kHeadOfEmbedding);
+constexpr auto kQwen2Sizes =
+    sizes(32768, {kv_heads, "num_key_value_heads", Otherwise::number, 32}, kHeadOfEmbedding);
+constexpr auto kQwen3Sizes = sizes(32768, {kv_heads, "num_key_value_heads", Otherwise::number, 32},
+                                   {head_size, "head_dim", Otherwise::number, 128});
 
 constexpr std::array kLlamaMetadata = {
     MetadataRule{"block_count", MetadataValue::size, blocks},
