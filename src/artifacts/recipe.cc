@@ -4,6 +4,7 @@
 #include <yaml-cpp/yaml.h>
 
 #include <algorithm>
+#include <array>
 #include <cctype>
 #include <charconv>
 #include <functional>
@@ -122,12 +123,14 @@ RecipeRule parse_rule(const YAML::Node& node, const std::string& origin) {
   return rule;
 }
 
+constexpr std::array<std::string_view, 7> kRecipeKeys = {"name", "aliases",       "about", "file_type",
+                                                         "type", "needs_imatrix", "rules"};
+
 void require_known_keys(const YAML::Node& root, const std::string& origin) {
-  static const std::vector<std::string> kKnown = {"name", "aliases",       "about", "file_type",
-                                                  "type", "needs_imatrix", "rules"};
   for (const auto& field : root) {
     const auto key = field.first.as<std::string>();
-    if (std::ranges::find(kKnown, key) == kKnown.end()) refuse(origin, fmt::format("unknown key '{}'", key));
+    if (std::ranges::find(kRecipeKeys, key) == kRecipeKeys.end())
+      refuse(origin, fmt::format("unknown key '{}'", key));
   }
   for (const char* key : {"name", "about", "file_type", "type"}) {
     if (!root[key]) refuse(origin, fmt::format("missing key '{}'", key));

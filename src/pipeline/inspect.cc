@@ -5,6 +5,8 @@
 
 #include "foundation/formats/gguf/gguf_file.h"
 #include "foundation/formats/safetensors/safetensors_source.h"
+#include "model/architecture/family.h"
+#include "model/architecture/tensor_name.h"
 
 namespace tessera::pipeline {
 namespace {
@@ -72,7 +74,7 @@ json array_to_json(const gguf::Array& array, std::size_t max_items) {
 json tensors_to_json(const std::vector<TensorDescriptor>& tensors) {
   json list = json::array();
   for (const auto& tensor : tensors) {
-    const auto place = model::place_of(tensor.name);
+    const auto place = place_of_stored(tensor.name);
     json row = {{"name", tensor.name},
                 {"type", name_of(tensor.type)},
                 {"shape", tensor.shape},
@@ -115,6 +117,18 @@ FileDescription inspect(const std::filesystem::path& path) {
   return description;
 }
 
+model::TensorPlace place_of_stored(const std::string& tensor_name) {
+  const auto place = model::place_of(tensor_name);
+  if (place.role != model::TensorRole::other) return place;
+  for (const auto& family : model::all_families()) {
+    for (const auto& rule : family.tensors) {
+      const auto layer = model::layer_of(rule.hf_name, tensor_name);
+      if (layer) return model::place_of(model::with_layer(rule.gguf_name, *layer));
+    }
+  }
+  return place;
+}
+
 TensorGroup total_of(const std::vector<TensorDescriptor>& tensors) {
   TensorGroup total;
   for (const auto& tensor : tensors) add(total, tensor);
@@ -123,7 +137,7 @@ TensorGroup total_of(const std::vector<TensorDescriptor>& tensors) {
 
 std::map<model::TensorRole, TensorGroup> group_by_role(const std::vector<TensorDescriptor>& tensors) {
   std::map<model::TensorRole, TensorGroup> groups;
-  for (const auto& tensor : tensors) add(groups[model::place_of(tensor.name).role], tensor);
+  for (const auto& tensor : tensors) add(groups[place_of_stored(tensor.name).role], tensor);
   return groups;
 }
 

@@ -39,7 +39,9 @@ struct FileDescription {
 FileDescription inspect(const std::filesystem::path& path);
 
 TensorGroup total_of(const std::vector<TensorDescriptor>& tensors);
-/// By role; GGUF names tell the roles, tensors of other names are `other`.
+/// Role and layer of a tensor under its GGUF name or under its Hugging Face name in any supported family.
+model::TensorPlace place_of_stored(const std::string& tensor_name);
+/// By role, as place_of_stored finds it.
 std::map<model::TensorRole, TensorGroup> group_by_role(const std::vector<TensorDescriptor>& tensors);
 std::map<ElementType, TensorGroup> group_by_type(const std::vector<TensorDescriptor>& tensors);
 

@@ -118,6 +118,7 @@ void guard_inputs(const QuantizeSettings& settings, const std::vector<gguf::Plan
   auto inputs = files_of_model(settings.model);
   if (settings.imatrix) inputs.push_back(*settings.imatrix);
   std::vector<std::filesystem::path> outputs;
+  outputs.reserve(files.size());
   for (const auto& file : files) outputs.push_back(file.path);
   refuse_writing_over_inputs(outputs, inputs);
 }
