@@ -38,7 +38,10 @@ std::vector<fs::path> files_of_model(const fs::path& model) {
   std::error_code unreadable;
   std::vector<fs::path> files;
   if (fs::is_directory(model, unreadable)) {
-    for (const auto& entry : fs::directory_iterator(model, unreadable)) files.push_back(entry.path());
+    for (const auto& entry : fs::directory_iterator(model, unreadable)) {
+      // GGUF files in a folder, and what an unfinished run leaves beside them, are products and not read.
+      if (entry.path().filename().string().find(".gguf") == std::string::npos) files.push_back(entry.path());
+    }
     std::ranges::sort(files);
     return files;
   }
