@@ -38,7 +38,8 @@ template <std::size_t kSide>
 constexpr std::array<AffineStart, kSide * kSide> affine_starts(float first, float step) {
   std::array<AffineStart, kSide * kSide> starts{};
   for (std::size_t i = 0; i < starts.size(); ++i) {
-    starts[i] = {first + step * static_cast<float>(i / kSide), first + step * static_cast<float>(i % kSide)};
+    const std::size_t row = i / kSide;
+    starts[i] = {first + step * static_cast<float>(row), first + step * static_cast<float>(i % kSide)};
   }
   return starts;
 }

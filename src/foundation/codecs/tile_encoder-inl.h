@@ -22,7 +22,8 @@
 //     static void round(const Columns& columns, const Scales& scales, std::size_t group,
 //                       const float* x /*[kGroupWeights][kLanes]*/, std::int32_t* code /*[kLanes]*/);
 //     // Optional: what round does to every group of the tile, where several groups at once are cheaper.
-//     static void round_tile(const Columns& columns, const Scales& scales, const float* x /*[kBlockWeights][kLanes]*/,
+//     static void round_tile(const Columns& columns, const Scales& scales, const float* x
+//     /*[kBlockWeights][kLanes]*/,
 //                            std::int32_t* codes /*[groups][kLanes]*/);
 //     // Writes the block of one lane.
 //     static void pack(const Scales& scales, const std::int32_t* codes /*[groups][kLanes]*/, std::size_t

@@ -115,11 +115,11 @@ void add_names(const ModelCard& card, const std::vector<ModelName>& names, std::
 /// One model or data set that this one is made from, by its Hugging Face id or its address.
 void add_ancestor(const std::string& prefix, const std::string& id, std::uint64_t parameters,
                   gguf::Metadata& metadata) {
-  static const std::regex kAddress(R"((?:https?|ssh)://.*)");
-  static const std::regex kHuggingFace(R"(https?://huggingface\.co/([^/]+/[^/]+))");
-  const bool is_address = std::regex_match(id, kAddress);
+  static const std::regex address(R"((?:https?|ssh)://.*)");
+  static const std::regex hugging_face(R"(https?://huggingface\.co/([^/]+/[^/]+))");
+  const bool is_address = std::regex_match(id, address);
   std::smatch parts;
-  const bool is_known = !is_address || std::regex_match(id, parts, kHuggingFace);
+  const bool is_known = !is_address || std::regex_match(id, parts, hugging_face);
   const ModelName name =
       is_known ? parse_model_name(is_address ? parts[1].str() : id, parameters) : ModelName();
   if (!name.name.empty()) metadata.set(prefix + "name", title_of(name.name));

@@ -1,6 +1,7 @@
 #include "model/source/model_name.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <cctype>

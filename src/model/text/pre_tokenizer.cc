@@ -79,7 +79,7 @@ std::string split_step(const json::Value& step) {
 }
 
 std::string step_of(const json::Value& step) {
-  const std::string type = text_of(step, "type");
+  std::string type = text_of(step, "type");
   if (type == "Split") return split_step(step);
   if (type == "Digits") return flag_of(step, "individual_digits", false) ? "Digits individual" : "Digits";
   if (type == "ByteLevel") {

@@ -11,7 +11,7 @@ namespace {
 
 class GgufSink final : public ResumableSink {
  public:
-  GgufSink(std::vector<Part> parts, std::vector<TensorDescriptor> tensors, AtomicFile::Opening opening)
+  GgufSink(const std::vector<Part>& parts, std::vector<TensorDescriptor> tensors, AtomicFile::Opening opening)
       : tensors_(std::move(tensors)) {
     for (const auto& part : parts) {
       const std::size_t file = files_.add(part.path, part.file_bytes, opening);
