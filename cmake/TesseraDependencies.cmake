@@ -11,6 +11,18 @@ endif()
 find_package(CLI11 REQUIRED)
 include(TesseraProtobuf)
 
+# Debian's CMake package of oneDNN asks for OpenCL's development files, which nothing here needs; PCRE2 comes without one.
+find_path(DNNL_INCLUDE_DIR dnnl.hpp REQUIRED)
+find_library(DNNL_LIBRARY dnnl REQUIRED)
+add_library(tessera_dnnl INTERFACE)
+target_include_directories(tessera_dnnl SYSTEM INTERFACE ${DNNL_INCLUDE_DIR})
+target_link_libraries(tessera_dnnl INTERFACE ${DNNL_LIBRARY})
+find_path(PCRE2_INCLUDE_DIR pcre2.h REQUIRED)
+find_library(PCRE2_LIBRARY pcre2-8 REQUIRED)
+add_library(tessera_pcre2 INTERFACE)
+target_include_directories(tessera_pcre2 SYSTEM INTERFACE ${PCRE2_INCLUDE_DIR})
+target_link_libraries(tessera_pcre2 INTERFACE ${PCRE2_LIBRARY})
+
 # Optional: llama.cpp's own encoders. Its CMake package also looks for every GPU library it was built with, so the two
 # files that are needed are looked for instead.
 option(TESSERA_WITH_GGML "Offer the encoders of a system libggml where there is one (--encoder ggml)" ON)
