@@ -2,33 +2,18 @@
 
 #include <gtest/gtest.h>
 
-#include <hwy/targets.h>
 #include <cmath>
 #include <limits>
-#include <random>
 #include <vector>
+
+#include "kernels/kernel_testing.h"
 
 namespace tessera::kernels {
 namespace {
 
-std::vector<float> random_values(std::size_t count, unsigned seed) {
-  std::mt19937 generator(seed);
-  std::uniform_real_distribution<float> uniform(-1.0f, 1.0f);
-  std::vector<float> values(count);
-  for (float& value : values) value = uniform(generator);
-  return values;
-}
+class SquaredErrorTest : public EveryTarget {};
 
-/// Runs the test on each SIMD target that this machine offers, the emulated scalar one included.
-class EveryTarget : public testing::TestWithParam<int64_t> {
- protected:
-  void SetUp() override { hwy::SetSupportedTargetsForTest(GetParam()); }
-  void TearDown() override { hwy::SetSupportedTargetsForTest(0); }
-};
-
-std::vector<int64_t> targets() { return hwy::SupportedAndGeneratedTargets(); }
-
-TEST_P(EveryTarget, SumsEqualThoseOfAPlainLoop) {
+TEST_P(SquaredErrorTest, SumsEqualThoseOfAPlainLoop) {
   constexpr std::size_t kRows = 5;
   constexpr std::size_t kColumns = 77;  // whole vectors and a tail
   const auto x = random_values(kRows * kColumns, 1);
@@ -52,7 +37,7 @@ TEST_P(EveryTarget, SumsEqualThoseOfAPlainLoop) {
   EXPECT_EQ(plain.weighted_error, 0);
 }
 
-TEST_P(EveryTarget, FirstNanOrInfinityIsFoundWhereverItIs) {
+TEST_P(SquaredErrorTest, FirstNanOrInfinityIsFoundWhereverItIs) {
   for (std::size_t count : {1u, 15u, 64u, 77u}) {
     auto values = random_values(count, 4);
     EXPECT_EQ(find_non_finite(values), std::nullopt);
@@ -66,8 +51,7 @@ TEST_P(EveryTarget, FirstNanOrInfinityIsFoundWhereverItIs) {
   EXPECT_EQ(find_non_finite({}), std::nullopt);
 }
 
-INSTANTIATE_TEST_SUITE_P(Targets, EveryTarget, testing::ValuesIn(targets()),
-                         [](const auto& target) { return std::string(hwy::TargetName(target.param)); });
+INSTANTIATE_TEST_SUITE_P(Targets, SquaredErrorTest, all_targets(), target_name);
 
 }  // namespace
 }  // namespace tessera::kernels

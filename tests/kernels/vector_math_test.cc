@@ -1,0 +1,29 @@
+#include "foundation/kernels/vector_math.h"
+
+#include <gtest/gtest.h>
+
+#include <span>
+#include <vector>
+
+#include "kernels/kernel_testing.h"
+
+namespace tessera::kernels {
+namespace {
+
+class VectorMathTest : public EveryTarget {};
+
+TEST_P(VectorMathTest, AddEqualsAPlainLoopAndStaysInItsRow) {
+  for (const std::size_t count : kRowSizes) {
+    const auto x = random_values(count, 1);
+    auto y = random_values(count + 1, 2);
+    auto expected = y;
+    for (std::size_t i = 0; i < count; ++i) expected[i] += x[i];
+    add(x, std::span(y).first(count));
+    EXPECT_EQ(y, expected);
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Targets, VectorMathTest, all_targets(), target_name);
+
+}  // namespace
+}  // namespace tessera::kernels
