@@ -52,4 +52,7 @@ void parallel_for(std::size_t items, int threads, const std::function<void(std::
   failure.rethrow();
 }
 
+SingleThreadScope::SingleThreadScope() : threads_before_(omp_get_max_threads()) { omp_set_num_threads(1); }
+SingleThreadScope::~SingleThreadScope() { omp_set_num_threads(threads_before_); }
+
 }  // namespace tessera

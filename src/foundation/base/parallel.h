@@ -15,4 +15,16 @@ int resolve_threads(int threads);
 void parallel_for(std::size_t items, int threads,
                   const std::function<void(std::size_t item, int worker)>& body);
 
+/// While it lives, libraries that use OpenMP themselves and are called from this thread keep to this thread.
+class SingleThreadScope {
+ public:
+  SingleThreadScope();
+  ~SingleThreadScope();
+  SingleThreadScope(const SingleThreadScope&) = delete;
+  SingleThreadScope& operator=(const SingleThreadScope&) = delete;
+
+ private:
+  int threads_before_;
+};
+
 }  // namespace tessera

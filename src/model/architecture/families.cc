@@ -164,9 +164,11 @@ constexpr std::array kLlamaVocabularies = {
 constexpr std::array kFamilies = {
     Family{"LlamaForCausalLM", "llama", kLlamaSizes, kLlamaMetadata, kLlamaTensors, kLlamaVocabularies, true},
     Family{"MistralForCausalLM", "llama", kMistralSizes, kLlamaMetadata, kLlamaTensors, kLlamaVocabularies,
-           true},
-    Family{"Qwen2ForCausalLM", "qwen2", kQwen2Sizes, kQwenMetadata, kQwen2Tensors, {}},
-    Family{"Qwen3ForCausalLM", "qwen3", kQwen3Sizes, kQwen3Metadata, kQwen3Tensors, {}},
+           true, SlidingWindow::where_given},
+    Family{"Qwen2ForCausalLM", "qwen2", kQwen2Sizes, kQwenMetadata, kQwen2Tensors, {}, false,
+           SlidingWindow::where_used},
+    Family{"Qwen3ForCausalLM", "qwen3", kQwen3Sizes, kQwen3Metadata, kQwen3Tensors, {}, false,
+           SlidingWindow::where_used},
 };
 
 constexpr std::array<std::string_view, 3> kIgnoredEndings = {".rotary_emb.inv_freq", ".attention.bias",

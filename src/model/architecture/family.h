@@ -94,6 +94,15 @@ struct VocabularyRule {
   std::optional<std::uint32_t> number;  ///< the uint32 to write; empty: false
 };
 
+/// Which layers attend to a window of "sliding_window" tokens only.
+enum class SlidingWindow {
+  never,
+  where_given,  ///< all layers, where config.json gives a window
+  /// Where "use_sliding_window" is true: the layers that "layer_types" says, or those from
+  /// "max_window_layers" on.
+  where_used,
+};
+
 struct Family {
   std::string_view hf_architecture;    ///< "architectures" of config.json, e.g. "LlamaForCausalLM"
   std::string_view gguf_architecture;  ///< general.architecture, e.g. "llama"
@@ -103,6 +112,7 @@ struct Family {
   std::span<const VocabularyRule> vocabularies;
   /// Whether "add_prefix_space" of tokenizer_config.json becomes tokenizer.ggml.add_space_prefix.
   bool writes_add_space_prefix = false;
+  SlidingWindow sliding_window = SlidingWindow::never;
 };
 
 /// All supported families.

@@ -99,6 +99,31 @@ void read_sizes(const JsonObject& config, ModelConfig& model) {
   set(Quantity::key_value_width, product(config, "num_key_value_heads", kv_heads, head_size));
 }
 
+bool is_windowed_layer(const JsonObject& config, std::uint32_t layer) {
+  constexpr std::uint32_t kFirstWindowedLayer = 28;  // of transformers' Qwen2Config and Qwen3Config
+  const auto* types = config.find("layer_types");
+  if (types == nullptr || types->is_null()) {
+    return layer >= config.count("max_window_layers").value_or(kFirstWindowedLayer);
+  }
+  if (!types->is_array() || layer >= types->size()) {
+    config.fail("layer_types", fmt::format("says nothing of layer {}", layer));
+  }
+  return (*types)[layer] == "sliding_attention";
+}
+
+std::vector<std::uint32_t> read_attention_windows(const JsonObject& config, const ModelConfig& model) {
+  const SlidingWindow rule = model.family->sliding_window;
+  const auto window = config.count("sliding_window");
+  const bool unused =
+      rule == SlidingWindow::where_used && !config.boolean("use_sliding_window").value_or(false);
+  if (rule == SlidingWindow::never || !window || unused) return {};
+  std::vector<std::uint32_t> windows(model[Quantity::blocks], 0);
+  for (std::uint32_t layer = 0; layer < windows.size(); ++layer) {
+    if (rule == SlidingWindow::where_given || is_windowed_layer(config, layer)) windows[layer] = *window;
+  }
+  return windows;
+}
+
 }  // namespace
 
 ModelConfig read_model_config(const JsonObject& config) {
@@ -111,6 +136,7 @@ ModelConfig read_model_config(const JsonObject& config) {
   model.norm_epsilon = config.real("rms_norm_eps").value_or(kDefaultNormEpsilon);
   if (model.norm_epsilon < 0) config.fail("rms_norm_eps", "is negative");
   model.tied_embeddings = config.boolean("tie_word_embeddings").value_or(false);
+  model.attention_windows = read_attention_windows(config, model);
   return model;
 }
 

@@ -4,6 +4,7 @@
 #include <array>
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "foundation/formats/gguf/metadata.h"
 #include "foundation/formats/json/json_object.h"
@@ -19,6 +20,8 @@ struct ModelConfig {
   RopeScaling rope;
   double norm_epsilon = 0;
   bool tied_embeddings = false;  ///< the output matrix is the token embedding
+  /// Tokens that a token attends to, itself included, by layer; 0: all before it. Empty: 0 for all.
+  std::vector<std::uint32_t> attention_windows;
 
   std::uint32_t operator[](Quantity quantity) const { return sizes[static_cast<std::size_t>(quantity)]; }
 };

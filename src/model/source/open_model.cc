@@ -24,6 +24,7 @@ OpenedModel open_folder(const fs::path& folder, const OpenSettings& settings) {
   OpenedModel model;
   // The weights come first: their shapes prove the vocabulary size before a vocabulary of that size is made.
   model.weights = present_as_gguf(safetensors::open_safetensors(folder), config);
+  model.attention_windows = config.attention_windows;
   std::uint64_t parameters = 0;
   for (const TensorDescriptor& tensor : model.weights->tensors()) parameters += tensor.weights();
   model.metadata.set("general.architecture", std::string(config.family->gguf_architecture));

@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "foundation/formats/gguf/metadata.h"
 #include "foundation/tensor/weight_source.h"
@@ -16,6 +17,9 @@ namespace tessera::model {
 struct OpenedModel {
   std::unique_ptr<WeightSource> weights;  ///< tensors under GGUF names, in the order to be written
   gguf::Metadata metadata;                ///< as a GGUF file of this model carries it
+  /// Sliding attention windows in tokens by layer, 0: none; empty: none at all. The GGUF architectures of
+  /// these families have no key for them and runtimes ignore them, so only a folder says it.
+  std::vector<std::uint32_t> attention_windows = {};
 };
 
 struct OpenSettings {

@@ -1,0 +1,100 @@
+#include "foundation/kernels/gemm.h"
+
+#include <algorithm>
+#include <dnnl.hpp>
+#include <new>
+
+#include "foundation/base/parallel.h"
+
+namespace tessera::kernels {
+namespace {
+
+using dnnl::memory;
+
+/// The processor. Immutable once made.
+const dnnl::engine& processor() {
+  static const dnnl::engine engine(dnnl::engine::kind::cpu, 0);
+  return engine;
+}
+
+memory::dim dim(std::size_t size) { return static_cast<memory::dim>(size); }
+
+memory::desc describe(std::size_t rows, std::size_t columns, memory::data_type type, bool transposed) {
+  const memory::dims strides =
+      transposed ? memory::dims{1, dim(rows)} : memory::dims{dim(columns), 1};
+  return {{dim(rows), dim(columns)}, type, strides};
+}
+
+dnnl::matmul::primitive_desc plan(const ProductShape& shape) {
+  const auto type = shape.precision == Precision::bf16 ? memory::data_type::bf16 : memory::data_type::f32;
+  dnnl::primitive_attr attributes;
+  attributes.set_scratchpad_mode(dnnl::scratchpad_mode::user);
+  if (shape.accumulate) {
+    dnnl::post_ops add;
+    add.append_sum(1.0f);
+    attributes.set_post_ops(add);
+  }
+  return {{describe(shape.m, shape.k, type, shape.a_transposed),
+           describe(shape.k, shape.n, type, shape.b_transposed),
+           describe(shape.m, shape.n, memory::data_type::f32, false)},
+          attributes,
+          processor()};
+}
+
+/// oneDNN's memory objects take pointers to mutable bytes for operands that are only read as well.
+memory view(const memory::desc& description, const void* data) {
+  return {description, processor(), const_cast<void*>(data)};
+}
+
+}  // namespace
+
+Precision fastest_precision() {
+  const auto isa = static_cast<unsigned>(dnnl::get_effective_cpu_isa());
+  const auto bfloat16 = static_cast<unsigned>(dnnl::cpu_isa::avx512_core_bf16);
+  return (isa & bfloat16) == bfloat16 ? Precision::bf16 : Precision::f32;
+}
+
+struct MatrixProduct::Prepared {
+  explicit Prepared(const ProductShape& shape)
+      : description(plan(shape)),
+        product(description),
+        stream(processor()),
+        scratch(Precision::f32, 1, description.scratchpad_desc().get_size() / sizeof(float) + 1) {}
+
+  dnnl::matmul::primitive_desc description;
+  dnnl::matmul product;
+  dnnl::stream stream;
+  Matrix scratch;
+};
+
+MatrixProduct::MatrixProduct(const ProductShape& shape) try {
+  const SingleThreadScope alone;
+  prepared_ = std::make_unique<Prepared>(shape);
+} catch (const dnnl::error& error) {
+  if (error.status == dnnl_out_of_memory) throw std::bad_alloc();
+  throw;
+}
+MatrixProduct::~MatrixProduct() = default;
+MatrixProduct::MatrixProduct(MatrixProduct&&) noexcept = default;
+MatrixProduct& MatrixProduct::operator=(MatrixProduct&&) noexcept = default;
+
+void MatrixProduct::run(const std::byte* a, const std::byte* b, float* c) {
+  const SingleThreadScope alone;
+  auto& prepared = *prepared_;
+  const auto& description = prepared.description;
+  prepared.product.execute(
+      prepared.stream,
+      {{DNNL_ARG_SRC, view(description.src_desc(), a)},
+       {DNNL_ARG_WEIGHTS, view(description.weights_desc(), b)},
+       {DNNL_ARG_DST, view(description.dst_desc(), c)},
+       {DNNL_ARG_SCRATCHPAD, view(description.scratchpad_desc(), prepared.scratch.data())}});
+  prepared.stream.wait();
+}
+
+void MatrixProducts::multiply(const ProductShape& shape, const std::byte* a, const std::byte* b, float* c) {
+  auto found = prepared_.find(shape);
+  if (found == prepared_.end()) found = prepared_.emplace(shape, MatrixProduct(shape)).first;
+  found->second.run(a, b, c);
+}
+
+}  // namespace tessera::kernels

@@ -1,0 +1,74 @@
+#include "model/forward/forward_pass.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <atomic>
+
+#include "foundation/base/error.h"
+#include "foundation/base/parallel.h"
+
+namespace tessera::model {
+namespace {
+
+/// Enough to keep every core of a large machine busy, few enough for an accumulator each.
+constexpr std::size_t kMostLanes = 64;
+
+void check_tokens(const TokenBatch& batch, const DecoderConfig& config, const std::string& file) {
+  for (const std::int32_t token : batch.tokens) {
+    if (token >= 0 && static_cast<std::uint32_t>(token) < config.vocabulary) continue;
+    throw BadFileError({.file = file, .tensor = "token_embd.weight"},
+                       fmt::format("the text has token {}, but the model's vocabulary has {} tokens; the "
+                                   "tokenizer belongs to another model",
+                                   token, config.vocabulary));
+  }
+}
+
+}  // namespace
+
+ForwardPass::ForwardPass(const WeightSource& source, const DecoderConfig& config, const TokenBatch& batch,
+                         const ForwardSettings& settings)
+    : config_(config),
+      batch_(batch),
+      settings_(settings),
+      loader_(source, config, settings.precision, settings.threads),
+      rope_(config.rope, static_cast<std::uint32_t>(batch.context)),
+      states_(batch.windows(), batch.context, config.embedding,
+              {settings.precision, settings.memory_bytes, settings.scratch_folder}) {
+  check_tokens(batch, config, source.name());
+  const auto threads = static_cast<std::size_t>(resolve_threads(settings.threads));
+  for (std::size_t i = 0; i < std::min(threads, lanes()); ++i) {
+    workers_.emplace_back(config, rope_, settings.precision, batch.context);
+  }
+}
+
+std::size_t ForwardPass::lanes() const { return std::min(batch_.windows(), kMostLanes); }
+
+void ForwardPass::embed() {
+  parallel_for(batch_.windows(), settings_.threads, [&](std::size_t window, int) {
+    std::vector<float> row(config_.embedding);
+    const auto tokens = batch_.window(window);
+    for (std::size_t position = 0; position < tokens.size(); ++position) {
+      loader_.embedding(static_cast<std::uint32_t>(tokens[position]), row);
+      states_.store(window, position, row);
+    }
+    states_.release(window);
+  });
+  loader_.release_embedding();
+}
+
+void ForwardPass::run_layer(const LayerWeights& weights, std::uint32_t layer, ForwardObserver* observer,
+                            const StopFlag& stop, const WindowsDone& done) {
+  std::atomic<std::size_t> finished = 0;
+  const std::size_t windows = batch_.windows();
+  parallel_for(lanes(), static_cast<int>(workers_.size()), [&](std::size_t lane, int worker) {
+    for (std::size_t window = lane; window < windows; window += lanes()) {
+      stop.check();
+      workers_[static_cast<std::size_t>(worker)].run(weights, layer, window, lane, states_, observer);
+      const std::size_t count = finished.fetch_add(1) + 1;
+      if (done) done(count, windows);
+    }
+  });
+}
+
+}  // namespace tessera::model

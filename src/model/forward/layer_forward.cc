@@ -1,0 +1,174 @@
+#include "model/forward/layer_forward.h"
+
+#include <algorithm>
+#include <cassert>
+
+#include "foundation/kernels/rms_norm.h"
+#include "foundation/kernels/swiglu.h"
+#include "foundation/kernels/vector_math.h"
+
+namespace tessera::model {
+namespace {
+
+std::span<float> row_of(std::span<float> values, std::size_t row, std::size_t columns) {
+  return values.subspan(row * columns, columns);
+}
+
+void add_bias(std::span<const float> bias, std::size_t tokens, std::span<float> values) {
+  if (bias.empty()) return;
+  for (std::size_t t = 0; t < tokens; ++t) kernels::add(bias, row_of(values, t, bias.size()));
+}
+
+}  // namespace
+
+TileActivations::TileActivations(const DecoderConfig& config, kernels::Precision precision,
+                                 std::size_t tokens)
+    : hidden(tokens * config.embedding),
+      attention_input(precision, tokens, config.embedding),
+      query(tokens * config.query_width()),
+      key(tokens * config.key_value_width()),
+      value(tokens * config.key_value_width()),
+      ffn_input(precision, tokens, config.embedding),
+      gate(tokens * config.feed_forward),
+      up(tokens * config.feed_forward),
+      ffn_activation(precision, tokens, config.feed_forward) {}
+
+LayerForward::LayerForward(const DecoderConfig& config, const kernels::RopeTable& rope,
+                           kernels::Precision precision, std::size_t context)
+    : config_(config),
+      rope_(rope),
+      precision_(precision),
+      attention_(config, precision),
+      tile_(config, precision, std::min(context, kTileTokens)),
+      heads_(config, precision, context, context),
+      attended_(precision, context, config.query_width()),
+      row_(std::max({config.embedding, config.feed_forward, config.head_size})) {}
+
+void LayerForward::run(const LayerWeights& weights, std::uint32_t layer, std::size_t window, std::size_t lane,
+                       HiddenStates& states, ForwardObserver* observer) {
+  const std::size_t context = states.context();
+  const auto hidden_of = [&](std::size_t tokens) {
+    return std::span(tile_.hidden).first(tokens * config_.embedding);
+  };
+  for (std::size_t first = 0; first < context; first += kTileTokens) {
+    const std::size_t tokens = std::min(kTileTokens, context - first);
+    watch_ = {observer, {lane, window, first}};
+    states.load(window, first, hidden_of(tokens));
+    project_heads(weights, tokens, tile_);
+    place_heads(weights, tokens, first, first, tile_, heads_);
+  }
+  attention_.run(heads_, {.window = config_.attention_window(layer)}, products_, attended_);
+  for (std::size_t first = 0; first < context; first += kTileTokens) {
+    const std::size_t tokens = std::min(kTileTokens, context - first);
+    watch_ = {observer, {lane, window, first}};
+    states.load(window, first, hidden_of(tokens));
+    add_attention(weights, tokens, attended_, first, tile_);
+    add_feed_forward(weights, tokens, tile_);
+    states.store(window, first, hidden_of(tokens));
+  }
+  watch_ = {};
+  states.release(window);
+}
+
+void LayerForward::project_heads(const LayerWeights& weights, std::size_t tokens, TileActivations& tile) {
+  normalize(weights.attention_norm, tokens, tile.hidden, tile.attention_input);
+  report({&weights.query, &weights.key, &weights.value}, tokens, tile.attention_input, 0);
+  apply(weights.query, tokens, tile.attention_input, 0, false, tile.query);
+  apply(weights.key, tokens, tile.attention_input, 0, false, tile.key);
+  apply(weights.value, tokens, tile.attention_input, 0, false, tile.value);
+}
+
+void LayerForward::place_heads(const LayerWeights& weights, std::size_t tokens, std::size_t first_token,
+                               std::size_t first_position, TileActivations& tile, AttentionHeads& heads) {
+  const std::size_t size = config_.head_size;
+  const std::size_t group = config_.group();
+  const auto rotated = [&](std::span<float> head, std::span<const float> norm, std::size_t position) {
+    const auto result = std::span(row_).first(size);
+    if (norm.empty()) {
+      std::ranges::copy(head, result.begin());
+    } else {
+      kernels::rms_norm(head, norm, config_.norm_epsilon, result);
+    }
+    kernels::rotate(result, rope_, static_cast<std::uint32_t>(position));
+    return result;
+  };
+  for (std::size_t t = 0; t < tokens; ++t) {
+    const std::size_t position = first_position + t;
+    for (std::size_t head = 0; head < config_.heads; ++head) {
+      const std::size_t row = (head / group * heads.tokens + first_token + t) * group + head % group;
+      heads.queries.store(
+          row, rotated(row_of(tile.query, t * config_.heads + head, size), weights.query_norm, position));
+    }
+    for (std::size_t head = 0; head < config_.kv_heads; ++head) {
+      const std::size_t row = head * heads.positions + position;
+      const std::size_t source = t * config_.kv_heads + head;
+      heads.keys.store(row, rotated(row_of(tile.key, source, size), weights.key_norm, position));
+      heads.values.store(row, row_of(tile.value, source, size));
+    }
+  }
+}
+
+void LayerForward::add_attention(const LayerWeights& weights, std::size_t tokens,
+                                 const kernels::Matrix& attended, std::size_t first_row,
+                                 TileActivations& tile) {
+  report({&weights.attention_output}, tokens, attended, first_row);
+  apply(weights.attention_output, tokens, attended, first_row, true, tile.hidden);
+}
+
+void LayerForward::add_feed_forward(const LayerWeights& weights, std::size_t tokens, TileActivations& tile) {
+  const std::size_t width = config_.feed_forward;
+  normalize(weights.ffn_norm, tokens, tile.hidden, tile.ffn_input);
+  report({&weights.gate, &weights.up}, tokens, tile.ffn_input, 0);
+  apply(weights.gate, tokens, tile.ffn_input, 0, false, tile.gate);
+  apply(weights.up, tokens, tile.ffn_input, 0, false, tile.up);
+  for (std::size_t t = 0; t < tokens; ++t) {
+    const auto activation = std::span(row_).first(width);
+    kernels::swiglu(row_of(tile.gate, t, width), row_of(tile.up, t, width), activation);
+    tile.ffn_activation.store(t, activation);
+  }
+  report({&weights.down}, tokens, tile.ffn_activation, 0);
+  apply(weights.down, tokens, tile.ffn_activation, 0, true, tile.hidden);
+}
+
+void LayerForward::normalize(std::span<const float> weight, std::size_t tokens, std::span<const float> x,
+                             kernels::Matrix& result) {
+  const std::size_t columns = weight.size();
+  const auto row = std::span(row_).first(columns);
+  for (std::size_t t = 0; t < tokens; ++t) {
+    kernels::rms_norm(x.subspan(t * columns, columns), weight, config_.norm_epsilon, row);
+    result.store(t, row);
+  }
+}
+
+void LayerForward::apply(const Linear& linear, std::size_t tokens, const kernels::Matrix& input,
+                         std::size_t first_row, bool accumulate, std::span<float> result) {
+  const auto values = result.first(tokens * linear.outputs());
+  const bool watched = watch_.observer != nullptr && watch_.observer->wants_outputs();
+  if (watched) output_.resize(values.size());
+  const auto target = watched ? std::span(output_) : values;
+  products_.multiply({.m = tokens,
+                      .n = linear.outputs(),
+                      .k = linear.inputs(),
+                      .precision = precision_,
+                      .b_transposed = true,
+                      .accumulate = accumulate && !watched},
+                     input.row(first_row), linear.weight.data(), target.data());
+  add_bias(linear.bias, tokens, target);
+  if (!watched) return;
+  watch_.observer->linear_output({linear.tensor, target, watch_.place});
+  if (accumulate) {
+    kernels::add(target, values);
+  } else {
+    std::ranges::copy(target, values.begin());
+  }
+}
+
+void LayerForward::report(std::initializer_list<const Linear*> linears, std::size_t tokens,
+                          const kernels::Matrix& input, std::size_t first_row) const {
+  if (watch_.observer == nullptr) return;
+  std::vector<std::size_t> tensors;
+  for (const Linear* linear : linears) tensors.push_back(linear->tensor);
+  watch_.observer->linear_input({tensors, input, first_row, tokens, watch_.place});
+}
+
+}  // namespace tessera::model

@@ -1,0 +1,98 @@
+// One worker's way through a layer, window by window:
+//
+//   h <- h + Wo attention(rope(Wq n), rope(Wk n), Wv n)      n = rms_norm(h)
+//   h <- h + Wdown (silu(Wgate m) * Wup m)                   m = rms_norm(h)
+//
+// Operands of matrix products are in the precision of the pass; norms, rotary embedding, softmax, gated
+// activation and the residual stream h are float32. A window is taken in tiles of tokens, so that scratch
+// memory does not grow with the context (queries, keys and values do).
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "foundation/kernels/gemm.h"
+#include "foundation/kernels/rope.h"
+#include "model/forward/attention.h"
+#include "model/forward/forward_observer.h"
+#include "model/forward/hidden_states.h"
+#include "model/forward/layer_weights.h"
+
+namespace tessera::model {
+
+/// Tokens that go through a layer's linears together.
+inline constexpr std::size_t kTileTokens = 256;
+
+/// The activations of one tile, [tokens, ..] each: what the linears read and what they make of it.
+struct TileActivations {
+  TileActivations(const DecoderConfig& config, kernels::Precision precision, std::size_t tokens);
+
+  std::vector<float> hidden;          ///< h, [tokens, e]
+  kernels::Matrix attention_input;    ///< n, [tokens, e]
+  std::vector<float> query;           ///< [tokens, q], bias included, before norm and rotation
+  std::vector<float> key;             ///< [tokens, k], likewise
+  std::vector<float> value;           ///< [tokens, k]
+  kernels::Matrix ffn_input;          ///< m, [tokens, e]
+  std::vector<float> gate;            ///< [tokens, f]
+  std::vector<float> up;              ///< [tokens, f]
+  kernels::Matrix ffn_activation;     ///< silu(gate) * up, [tokens, f]
+};
+
+class LayerForward {
+ public:
+  /// For windows of `context` tokens. Config and table outlive it.
+  LayerForward(const DecoderConfig& config, const kernels::RopeTable& rope, kernels::Precision precision,
+               std::size_t context);
+
+  /// Takes one window of `states` through the layer. `observer` may be null.
+  void run(const LayerWeights& weights, std::uint32_t layer, std::size_t window, std::size_t lane,
+           HiddenStates& states, ForwardObserver* observer);
+
+  // The steps of run, on the first `tokens` rows of a tile; the key/value cache of generation and the backward
+  // pass go the same way.
+
+  /// attention_input, query, key and value of tile.hidden.
+  void project_heads(const LayerWeights& weights, std::size_t tokens, TileActivations& tile);
+  /// Norm and rotation of query and key heads, into rows of `heads`: token `first_token` among its queries, and
+  /// position `first_position` among its keys.
+  void place_heads(const LayerWeights& weights, std::size_t tokens, std::size_t first_token,
+                   std::size_t first_position, TileActivations& tile, AttentionHeads& heads);
+  /// hidden += Wo rows of `attended` from `first_row` on.
+  void add_attention(const LayerWeights& weights, std::size_t tokens, const kernels::Matrix& attended,
+                     std::size_t first_row, TileActivations& tile);
+  /// ffn_input, gate, up, ffn_activation; hidden += Wdown ffn_activation.
+  void add_feed_forward(const LayerWeights& weights, std::size_t tokens, TileActivations& tile);
+
+  Attention& attention() { return attention_; }
+  kernels::MatrixProducts& products() { return products_; }
+
+ private:
+  /// Whom the linears report to, and about which tokens.
+  struct Watch {
+    ForwardObserver* observer = nullptr;
+    TokenPlace place;
+  };
+
+  void normalize(std::span<const float> weight, std::size_t tokens, std::span<const float> x,
+                 kernels::Matrix& result);
+  void apply(const Linear& linear, std::size_t tokens, const kernels::Matrix& input, std::size_t first_row,
+             bool accumulate, std::span<float> result);
+  void report(std::initializer_list<const Linear*> linears, std::size_t tokens, const kernels::Matrix& input,
+              std::size_t first_row) const;
+
+  const DecoderConfig& config_;
+  const kernels::RopeTable& rope_;
+  kernels::Precision precision_;
+  kernels::MatrixProducts products_;
+  Attention attention_;
+  TileActivations tile_;
+  AttentionHeads heads_;
+  kernels::Matrix attended_;    ///< [context, q]
+  std::vector<float> row_;      ///< a normalized row
+  std::vector<float> output_;   ///< outputs for an observer
+  Watch watch_;
+};
+
+}  // namespace tessera::model

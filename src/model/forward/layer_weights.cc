@@ -1,0 +1,141 @@
+#include "model/forward/layer_weights.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+
+#include "foundation/base/error.h"
+#include "foundation/base/parallel.h"
+#include "foundation/base/printable.h"
+#include "foundation/codecs/codec.h"
+#include "foundation/kernels/squared_error.h"
+#include "model/architecture/tensor_role.h"
+
+namespace tessera::model {
+namespace {
+
+/// Rows that are decoded at a time hold about this many weights: they stay in the level-2 cache.
+constexpr std::uint64_t kChunkWeights = 64 * 1024;
+
+struct Scratch {
+  std::vector<std::byte> stored;
+  std::vector<float> weights;
+};
+
+/// Rows of a tensor as float32, in `scratch`.
+std::span<const float> decode(const WeightSource& source, std::size_t tensor, RowRange rows,
+                              Scratch& scratch) {
+  const auto& descriptor = source.tensors()[tensor];
+  const auto bytes = source.stored_rows(tensor, rows, scratch.stored);
+  scratch.weights.resize(static_cast<std::size_t>(rows.count * descriptor.columns()));
+  codecs::codec_for(descriptor.type).decode(bytes, scratch.weights);
+  if (const auto place = kernels::find_non_finite(scratch.weights)) {
+    throw BadFileError({.file = source.name(), .tensor = printable(descriptor.name)},
+                       fmt::format("row {}, column {} is {}; the model is damaged",
+                                   rows.first + *place / descriptor.columns(),
+                                   *place % descriptor.columns(), scratch.weights[*place]));
+  }
+  return scratch.weights;
+}
+
+}  // namespace
+
+WeightLoader::WeightLoader(const WeightSource& source, const DecoderConfig& config,
+                           kernels::Precision precision, int threads)
+    : source_(source), config_(config), precision_(precision), threads_(threads) {}
+
+LayerWeights WeightLoader::layer(std::uint32_t layer) const {
+  const std::string block = fmt::format("blk.{}.", layer);
+  const std::uint64_t embedding = config_.embedding;
+  LayerWeights weights;
+  weights.attention_norm = vector(block + "attn_norm.weight", embedding);
+  weights.query = linear(block + "attn_q", config_.query_width(), embedding);
+  weights.key = linear(block + "attn_k", config_.key_value_width(), embedding);
+  weights.value = linear(block + "attn_v", config_.key_value_width(), embedding);
+  weights.query_norm = optional_vector(block + "attn_q_norm.weight", config_.head_size);
+  weights.key_norm = optional_vector(block + "attn_k_norm.weight", config_.head_size);
+  weights.attention_output = linear(block + "attn_output", embedding, config_.query_width());
+  weights.ffn_norm = vector(block + "ffn_norm.weight", embedding);
+  weights.gate = linear(block + "ffn_gate", config_.feed_forward, embedding);
+  weights.up = linear(block + "ffn_up", config_.feed_forward, embedding);
+  weights.down = linear(block + "ffn_down", embedding, config_.feed_forward);
+  return weights;
+}
+
+OutputWeights WeightLoader::output() const {
+  OutputWeights weights;
+  weights.norm = vector("output_norm.weight", config_.embedding);
+  weights.output =
+      linear(config_.tied_output ? "token_embd" : "output", config_.vocabulary, config_.embedding);
+  return weights;
+}
+
+void WeightLoader::embedding(std::uint32_t token, std::span<float> result) const {
+  Scratch scratch;
+  const auto tensor = require("token_embd.weight", config_.vocabulary, config_.embedding);
+  std::ranges::copy(decode(source_, tensor, {token, 1}, scratch), result.begin());
+}
+
+void WeightLoader::release_embedding() const {
+  source_.discard(require("token_embd.weight", config_.vocabulary, config_.embedding),
+                  {0, config_.vocabulary});
+}
+
+std::uint64_t WeightLoader::layer_bytes(std::uint32_t layer) const {
+  std::uint64_t bytes = 0;
+  for (const auto& tensor : source_.tensors()) {
+    if (place_of(tensor.name).layer == layer) bytes += tensor.bytes();
+  }
+  return bytes;
+}
+
+std::size_t WeightLoader::require(const std::string& name, std::uint64_t rows, std::uint64_t columns) const {
+  const auto found = source_.find(name);
+  if (!found) throw BadFileError({.file = source_.name(), .tensor = name}, "this tensor is missing");
+  const auto& tensor = source_.tensors()[*found];
+  if (tensor.columns() != columns || tensor.rows() != rows) {
+    throw BadFileError({.file = source_.name(), .tensor = name},
+                       fmt::format("the shape is [{}], by the metadata it should be [{}, {}]",
+                                   fmt::join(tensor.shape, ", "), rows, columns));
+  }
+  if (!is_weight_type(tensor.type)) {
+    throw BadFileError({.file = source_.name(), .tensor = name},
+                       fmt::format("it is stored as {}, which holds no weights", name_of(tensor.type)));
+  }
+  return *found;
+}
+
+Linear WeightLoader::linear(const std::string& stem, std::uint64_t rows, std::uint64_t columns) const {
+  Linear result;
+  result.tensor = require(stem + ".weight", rows, columns);
+  result.weight = matrix(result.tensor);
+  result.bias = optional_vector(stem + ".bias", rows);
+  return result;
+}
+
+std::vector<float> WeightLoader::vector(const std::string& name, std::uint64_t size) const {
+  Scratch scratch;
+  const auto values = decode(source_, require(name, 1, size), {0, 1}, scratch);
+  return {values.begin(), values.end()};
+}
+
+std::vector<float> WeightLoader::optional_vector(const std::string& name, std::uint64_t size) const {
+  return source_.find(name) ? vector(name, size) : std::vector<float>();
+}
+
+kernels::Matrix WeightLoader::matrix(std::size_t tensor) const {
+  const auto& descriptor = source_.tensors()[tensor];
+  const std::uint64_t rows = descriptor.rows();
+  const std::uint64_t step = std::max<std::uint64_t>(1, kChunkWeights / descriptor.columns());
+  kernels::Matrix result(precision_, rows, descriptor.columns());
+  std::vector<Scratch> scratches(static_cast<std::size_t>(resolve_threads(threads_)));
+  parallel_for((rows + step - 1) / step, threads_, [&](std::size_t chunk, int worker) {
+    const RowRange range{chunk * step, std::min(step, rows - chunk * step)};
+    result.store(range.first, decode(source_, tensor, range, scratches[static_cast<std::size_t>(worker)]));
+    source_.discard(tensor, range);
+  });
+  return result;
+}
+
+}  // namespace tessera::model

@@ -1,0 +1,80 @@
+// The weights of one layer, of the embedding and of the output, decoded from whatever a WeightSource stores to
+// what matrix products take.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "foundation/kernels/matrix.h"
+#include "foundation/tensor/weight_source.h"
+#include "model/forward/decoder_config.h"
+
+namespace tessera::model {
+
+/// y = x W^T + b.
+struct Linear {
+  std::size_t tensor = 0;     ///< of W in the WeightSource
+  kernels::Matrix weight;     ///< [out, in]
+  std::vector<float> bias;    ///< [out], or empty
+
+  std::size_t outputs() const { return weight.rows(); }
+  std::size_t inputs() const { return weight.columns(); }
+};
+
+/// Shapes by DecoderConfig: e = embedding, f = feed_forward, q = query_width, k = key_value_width.
+struct LayerWeights {
+  std::vector<float> attention_norm;  ///< [e]
+  Linear query;                       ///< [q, e]
+  Linear key;                         ///< [k, e]
+  Linear value;                       ///< [k, e]
+  std::vector<float> query_norm;      ///< [head_size], or empty
+  std::vector<float> key_norm;        ///< [head_size], or empty
+  Linear attention_output;            ///< [e, q]
+  std::vector<float> ffn_norm;        ///< [e]
+  Linear gate;                        ///< [f, e]
+  Linear up;                          ///< [f, e]
+  Linear down;                        ///< [e, f]
+};
+
+struct OutputWeights {
+  std::vector<float> norm;  ///< [e]
+  Linear output;            ///< [vocabulary, e]; the token embedding where the output is tied
+};
+
+/// Reads weights. All functions throw BadFileError naming the tensor: missing, of a wrong shape, not
+/// floating point, NaN or infinite.
+class WeightLoader {
+ public:
+  /// `threads` as in parallel_for. Source and config outlive the loader.
+  WeightLoader(const WeightSource& source, const DecoderConfig& config, kernels::Precision precision,
+               int threads);
+
+  LayerWeights layer(std::uint32_t layer) const;
+  OutputWeights output() const;
+  /// The embedding of one token, [e].
+  void embedding(std::uint32_t token, std::span<float> result) const;
+  /// Says that no more embeddings are needed soon: their pages may leave memory.
+  void release_embedding() const;
+
+  /// Stored bytes of the tensors of one layer: the measure of progress.
+  std::uint64_t layer_bytes(std::uint32_t layer) const;
+
+  const WeightSource& source() const { return source_; }
+
+ private:
+  std::size_t require(const std::string& name, std::uint64_t rows, std::uint64_t columns) const;
+  Linear linear(const std::string& stem, std::uint64_t rows, std::uint64_t columns) const;
+  std::vector<float> vector(const std::string& name, std::uint64_t size) const;
+  std::vector<float> optional_vector(const std::string& name, std::uint64_t size) const;
+  kernels::Matrix matrix(std::size_t tensor) const;
+
+  const WeightSource& source_;
+  const DecoderConfig& config_;
+  kernels::Precision precision_;
+  int threads_;
+};
+
+}  // namespace tessera::model
