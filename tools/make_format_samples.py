@@ -88,6 +88,15 @@ FILES = {
          key("imatrix.chunk_count", 4, 2), key("imatrix.chunk_size", 4, 64)],
         [("w.in_sum2", [2], 0, floats(8, 16)), ("w.counts", [1], 0, floats(4)), ("w.in_sum", [2], 0, floats(-1, 1)),
          ("x.in_sum2", [2, 2], 0, floats(1, 2, 0, 0)), ("x.counts", [1, 2], 0, floats(1, 0))]),
+    "imatrix-fisher.gguf": gguf(
+        [key("general.type", TEXT, "imatrix"), array("imatrix.datasets", TEXT, ["text.txt"]),
+         key("imatrix.chunk_count", 4, 2), key("imatrix.chunk_size", 4, 64), key("tessera.method", TEXT, "fisher"),
+         key("tessera.version", TEXT, "0.1.0"), key("tessera.model_hash", TEXT, "00ff"),
+         key("tessera.data_hash", TEXT, "ff00"), key("tessera.options", TEXT, "ctx=64")],
+        [("w.in_sum2", [2], 0, floats(8, 16)), ("w.counts", [1], 0, floats(4)), ("w.in_max", [2], 0, floats(3, 0)),
+         ("w.sens", [1], 0, floats(0.5)), ("w.fisher", [2, 3], 30, struct.pack("<6H", *[0x3F80] * 6)),
+         ("x.in_sum2", [2, 2], 0, floats(1, 2, 0, 0)), ("x.counts", [1, 2], 0, floats(1, 0)),
+         ("x.in_max", [2, 2], 0, floats(1, 2, 0, 0)), ("x.fisher", [2, 1, 2], 1, struct.pack("<4e", 0, 1, 2, 3))]),
     "imatrix.dat": legacy_imatrix([("w", 2, [4, 8]), ("x", 1, [1, 2, 1, 1])], 2, "text.txt"),
     "plain.safetensors": safetensors(
         [("a", "F32", [2, 2], 0, 16), ("b", "BF16", [2], 16, 20), ("c", "I8", [4], 20, 24)],

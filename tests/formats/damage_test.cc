@@ -59,6 +59,7 @@ std::vector<Sample> samples() {
   return {{own / "every_value_type.gguf", gguf},
           {own / "split-00002-of-00002.gguf", gguf},
           {own / "imatrix.gguf", imatrix},
+          {own / "imatrix-fisher.gguf", imatrix},
           {own / "imatrix.dat", imatrix},
           {own / "plain.safetensors", safetensors},
           {own / "float8.safetensors", safetensors},

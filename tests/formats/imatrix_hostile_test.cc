@@ -4,6 +4,7 @@
 
 #include "formats/hostile_case.h"
 #include "foundation/formats/gguf/gguf_writer.h"
+#include "foundation/formats/imatrix/fisher_reader.h"
 #include "foundation/formats/imatrix/imatrix_file.h"
 
 namespace tessera::imatrix {
@@ -92,6 +93,14 @@ struct GgufForm {
                                         {"w.counts", ElementType::F32, {2, 1}}};
   std::vector<float> sums{1, 2, 3, 4, 5, 6};
   std::vector<float> counts{1, 2};
+  std::vector<float> extra;  ///< values of the third tensor, where a case adds one
+
+  GgufForm& with(const std::string& name, std::vector<std::uint64_t> shape, std::vector<float> values,
+                 ElementType type = ElementType::F32) {
+    tensors.push_back({name, type, std::move(shape)});
+    extra = std::move(values);
+    return *this;
+  }
 
   static gguf::Metadata good_metadata() {
     gguf::Metadata metadata;
@@ -106,7 +115,7 @@ struct GgufForm {
     const testing::TemporaryFolder folder;
     const auto sink = gguf::create_gguf(folder / "m", metadata, tensors);
     for (std::size_t i = 0; i < tensors.size(); ++i) {
-      const auto& values = tensors[i].name.ends_with("counts") ? counts : sums;
+      const auto& values = i == 2 ? extra : tensors[i].name.ends_with("counts") ? counts : sums;
       if (tensors[i].bytes() == values.size() * sizeof(float))
         sink->write_rows(i, 0, std::as_bytes(std::span(values)));
     }
@@ -173,9 +182,47 @@ std::vector<HostileCase> gguf_cases() {
   };
 }
 
+/// Damage to the tensors and keys that only Tessera writes, and to llama.cpp's optional ones.
+std::vector<HostileCase> extra_cases() {
+  const auto with = [](const std::string& name, std::vector<std::uint64_t> shape, std::vector<float> values,
+                       ElementType type = ElementType::F32) {
+    return GgufForm().with(name, std::move(shape), std::move(values), type).bytes();
+  };
+  const auto with_method = [](const gguf::Value& value) {
+    GgufForm form;
+    form.metadata.set("tessera.method", value);
+    return form.bytes();
+  };
+  return {
+      {"UnknownMethod", with_method(std::string("magic")), {"'tessera.method'", "'magic'"}},
+      {"MethodThatIsNoText", with_method(std::uint32_t{1}), {"'tessera.method'", "''"}},
+      {"MaximaWithoutEntry", with("v.in_max", {2}, {1, 2}), {"'v.in_max'", "no tensor 'v.in_sum2'"}},
+      {"TooFewMaxima", with("w.in_max", {3}, {1, 2, 3}), {"'w.in_max'", "3 values", "needs 6", "at byte"}},
+      {"MaximaOfAnotherType", with("w.in_max", {2, 3}, {}, ElementType::F16), {"'w.in_max'", "not F16"}},
+      {"MaximumNotANumber",
+       with("w.in_max", {2, 3}, {1, 2, 3, 4, 5, kNaN}),
+       {"'w'", "maximum 5", "nan", "at byte"}},
+      {"MaximumNegative", with("w.in_max", {2, 3}, {1, -2, 3, 4, 5, 6}), {"'w'", "maximum 1", "-2"}},
+      {"TooManySignedSums", with("w.in_sum", {7}, {1, 2, 3, 4, 5, 6, 7}), {"'w.in_sum'", "7 values"}},
+      {"SignedSumInfinite",
+       with("w.in_sum", {2, 3}, {1, -2, 3, -kInfinity, 5, 6}),
+       {"'w'", "signed sum 3", "-inf", "must be finite."}},
+      {"TwoSensitivities", with("w.sens", {2}, {1, 2}), {"'w.sens'", "2 values", "needs 1"}},
+      {"SensitivityInfinite", with("w.sens", {1}, {kInfinity}), {"'w'", "sensitivity 0", "inf", "at byte"}},
+      {"SensitivityNegative", with("w.sens", {1}, {-1}), {"'w'", "sensitivity 0", "-1"}},
+      {"FisherOfOtherColumns", with("w.fisher", {2, 4}, {}), {"'w.fisher'", "4 columns", "3 columns"}},
+      {"FisherRowsNoMultipleOfExperts", with("w.fisher", {5, 3}, {}), {"'w.fisher'", "5 rows", "2 experts"}},
+      {"FisherOfABlockType",
+       with("w.fisher", {2, 32}, {}, ElementType::Q8_0),
+       {"'w.fisher'", "not Q8_0", "at byte"}},
+      {"FisherWithoutEntry", with("v.fisher", {2, 3}, {}), {"'v.fisher'", "no tensor 'v.in_sum2'"}},
+  };
+}
+
 std::vector<HostileCase> all_cases() {
   auto all = legacy_cases();
   for (const auto& item : gguf_cases()) all.push_back(item);
+  for (const auto& item : extra_cases()) all.push_back(item);
   return all;
 }
 
@@ -193,6 +240,22 @@ INSTANTIATE_TEST_SUITE_P(Cases, HostileImatrix, ::testing::ValuesIn(all_cases())
 TEST(HostileImatrix, TheBuildersOfTheseCasesMakeGoodFilesWhenNothingIsWrong) {
   EXPECT_EQ(parse_imatrix(legacy().bytes(), "m").entries.at("name").columns, 2u);
   EXPECT_EQ(parse_imatrix(GgufForm().bytes(), "m").entries.at("w").columns, 3u);
+}
+
+TEST(HostileImatrix, AFisherValueThatCannotBeIsNamedByRowAndColumnWhenItIsRead) {
+  const testing::TemporaryFolder folder;
+  for (const float value : {kNaN, kInfinity, -1.0f}) {
+    GgufForm form;
+    testing::write_file(folder / "m",
+                        form.with("w.fisher", {4, 3}, {0, 1, 2, 3, 4, 5, 6, value, 8, 9, 10, 11}).bytes());
+    const FisherReader reader(folder / "m");
+    EXPECT_EQ(reader.rows("w", {0, 2}), (std::vector<float>{0, 1, 2, 3, 4, 5}));
+    testing::expect_refused(
+        [&] {
+          reader.rows("w", {1, 3});
+        },
+        (folder / "m").string(), {"FisherValue", {}, {"'w.fisher'", "row 2, column 1"}});
+  }
 }
 
 }  // namespace

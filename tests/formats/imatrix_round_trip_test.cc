@@ -3,7 +3,9 @@
 
 #include "formats/byte_builder.h"
 #include "foundation/base/error.h"
+#include "foundation/formats/imatrix/fisher_reader.h"
 #include "foundation/formats/imatrix/imatrix_file.h"
+#include "foundation/formats/imatrix/imatrix_writer.h"
 
 namespace tessera::imatrix {
 namespace {
@@ -31,6 +33,8 @@ TEST(ImatrixEntry, ALegacyRowIsCutUpForTheExpertsOfItsTensor) {
   const Entry row{6, {1, 2, 3, 4, 5, 6}, {2}};
   EXPECT_EQ(row.fitted_to(3, 2), (Entry{2, row.sums, {2, 2, 2}}));
   EXPECT_EQ(row.fitted_to(1, 6), row);
+  EXPECT_EQ((Entry{2, {1, 2}, {1}, {3, 4}, {}, 0.5f}).fitted_to(2, 1),
+            (Entry{1, {1, 2}, {1, 1}, {3, 4}, {}, 0.5f}));
   EXPECT_EQ(row.fitted_to(3, 3), std::nullopt);
   EXPECT_EQ(row.fitted_to(0, 6), std::nullopt);
   EXPECT_EQ((Entry{3, row.sums, {1, 1}}).fitted_to(3, 2), std::nullopt);
@@ -44,6 +48,87 @@ TEST(ImatrixGguf, WhatIsWrittenIsReadBack) {
   EXPECT_EQ(read.chunk_count, 3u);
   EXPECT_EQ(read.chunk_size, 4u);
   EXPECT_EQ(read.entries, example().entries);
+}
+
+/// Everything the form can hold.
+ImatrixFile full_example() {
+  ImatrixFile imatrix = example();
+  imatrix.entries["dense"].maxima = {1, 0, 3.5f};
+  imatrix.entries["dense"].signed_sums = {-4, 0, 7};
+  imatrix.entries["dense"].sensitivity = 0.25f;
+  imatrix.entries["experts"].maxima = {1, 2, 0, 0};
+  imatrix.method = ImportanceMethod::fisher;
+  imatrix.provenance = {"0.1.0", "0123", "4567", "ctx=512 samples=8"};
+  imatrix.fisher["dense"] = {"dense.fisher", ElementType::F32, {2, 3}};
+  imatrix.fisher["experts"] = {"experts.fisher", ElementType::BF16, {2, 3, 2}};
+  return imatrix;
+}
+
+TEST(ImatrixGguf, ExtraStatisticsMethodAndProvenanceAreReadBack) {
+  const TemporaryFolder folder;
+  ImatrixFile imatrix = full_example();
+  imatrix.fisher.clear();
+  write_imatrix_gguf(folder / "m.gguf", imatrix);
+  const ImatrixFile read = read_imatrix(folder / "m.gguf");
+  EXPECT_EQ(read.entries, imatrix.entries);
+  EXPECT_EQ(read.method, ImportanceMethod::fisher);
+  EXPECT_EQ(read.provenance, imatrix.provenance);
+  EXPECT_TRUE(read.fisher.empty());
+}
+
+TEST(ImatrixGguf, FisherDiagonalsAreWrittenInPiecesAndReadByRows) {
+  const TemporaryFolder folder;
+  const ImatrixFile imatrix = full_example();
+  const std::vector<float> dense = {1, 2, 3, 4, 5, 6};
+  const std::vector<std::uint16_t> experts(12, 0x3F80);  // bfloat16 1
+  ImatrixWriter writer(folder / "m.gguf", imatrix);
+  writer.write_fisher_rows("experts", 4, std::as_bytes(std::span(experts)).subspan(16));
+  writer.write_fisher_rows("experts", 0, std::as_bytes(std::span(experts)).first(16));
+  writer.write_fisher_rows("dense", 0, std::as_bytes(std::span(dense)));
+  writer.write_statistics(imatrix.entries);
+  EXPECT_FALSE(std::filesystem::exists(folder / "m.gguf"));
+  writer.commit();
+  const ImatrixFile read = read_imatrix(folder / "m.gguf");
+  EXPECT_EQ(read.entries, imatrix.entries);
+  EXPECT_EQ(read.fisher, imatrix.fisher);
+  const FisherReader reader(folder / "m.gguf");
+  EXPECT_FALSE(reader.contains("unseen"));
+  EXPECT_EQ(reader.rows("dense", {1, 1}), (std::vector<float>{4, 5, 6}));
+  EXPECT_EQ(reader.rows("experts", {2, 3}), std::vector<float>(6, 1.0f));
+}
+
+TEST(ImatrixGguf, WithoutTheExtrasTheBytesAreThoseOfTheStockForm) {
+  const TemporaryFolder folder;
+  write_imatrix_gguf(folder / "m.gguf", example());
+  const auto bytes = testing::read_file(folder / "m.gguf");
+  const std::string_view text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+  for (const char* extra : {"tessera", ".in_max", ".sens", ".fisher"})
+    EXPECT_EQ(text.find(extra), std::string_view::npos) << extra;
+}
+
+TEST(ImatrixGguf, ExtrasNeedNoShorterNamesThanTheStockForm) {
+  const TemporaryFolder folder;
+  const std::string name(55, 'x');
+  ImatrixFile imatrix;
+  imatrix.entries[name] = {1, {1}, {1}, {2}, {-1}, 3.0f};
+  imatrix.fisher[name] = {name + ".fisher", ElementType::F32, {1, 1}};
+  ImatrixWriter writer(folder / "m.gguf", imatrix);
+  writer.write_statistics(imatrix.entries);
+  writer.commit();
+  EXPECT_EQ(read_imatrix(folder / "m.gguf").entries, imatrix.entries);
+}
+
+TEST(ImatrixLegacy, ExtraStatisticsAreLeftOut) {
+  const TemporaryFolder folder;
+  write_imatrix_legacy(folder / "plain.dat", example());
+  write_imatrix_legacy(folder / "full.dat", full_example());
+  EXPECT_EQ(testing::read_file(folder / "full.dat"), testing::read_file(folder / "plain.dat"));
+}
+
+TEST(ImatrixMethod, EveryNameIsReadBack) {
+  for (const auto method : kAllImportanceMethods)
+    EXPECT_EQ(importance_method_from_name(name_of(method)), method);
+  EXPECT_EQ(importance_method_from_name("Activation"), std::nullopt);
 }
 
 TEST(ImatrixGguf, ANameTooLongForTheFormIsAUsageError) {

@@ -4,6 +4,7 @@
 
 #include "formats/byte_builder.h"
 #include "foundation/formats/gguf/gguf_file.h"
+#include "foundation/formats/imatrix/fisher_reader.h"
 #include "foundation/formats/imatrix/imatrix_file.h"
 #include "foundation/formats/safetensors/safetensors_source.h"
 #include "foundation/formats/safetensors/shard_index.h"
@@ -62,12 +63,25 @@ TEST(FormatSamples, ImportanceMatrixOfBothForms) {
   EXPECT_EQ(legacy.datasets, gguf.datasets);
   EXPECT_EQ(gguf.chunk_size, 64u);
   ASSERT_EQ(gguf.entries.size(), 2u);
+  EXPECT_EQ(gguf.entries.at("w").signed_sums, (std::vector<float>{-1, 1}));
   EXPECT_EQ(gguf.entries.at("w").importance(0), (std::vector<float>{2, 4}));
   EXPECT_EQ(legacy.entries.at("w").importance(0), (std::vector<float>{2, 4}));
   const auto experts = legacy.entries.at("x").fitted_to(2, 2);
   for (const std::uint64_t expert : {0, 1}) {
     EXPECT_EQ(gguf.entries.at("x").importance(expert), experts->importance(expert));
   }
+}
+
+TEST(FormatSamples, ImportanceMatrixWithTesserasStatistics) {
+  const auto matrix = imatrix::read_imatrix(kFolder / "imatrix-fisher.gguf");
+  EXPECT_EQ(matrix.method, imatrix::ImportanceMethod::fisher);
+  EXPECT_EQ(matrix.provenance, (imatrix::Provenance{"0.1.0", "00ff", "ff00", "ctx=64"}));
+  EXPECT_EQ(matrix.entries.at("w").maxima, (std::vector<float>{3, 0}));
+  EXPECT_EQ(matrix.entries.at("w").sensitivity, 0.5f);
+  EXPECT_EQ(matrix.entries.at("x").sensitivity, std::nullopt);
+  const imatrix::FisherReader fisher(kFolder / "imatrix-fisher.gguf");
+  EXPECT_EQ(fisher.rows("w", {0, 3}), std::vector<float>(6, 1.0f));
+  EXPECT_EQ(fisher.rows("x", {1, 1}), (std::vector<float>{2, 3}));
 }
 
 TEST(FormatSamples, SafetensorsPlainAndFloat8) {

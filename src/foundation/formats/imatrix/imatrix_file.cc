@@ -29,21 +29,24 @@ std::optional<Entry> Entry::fitted_to(std::uint64_t tensor_experts, std::uint64_
   const bool one_long_row = experts() == 1 && tensor_experts > 0 && columns % tensor_experts == 0 &&
                             columns / tensor_experts == tensor_columns;
   if (!one_long_row) return std::nullopt;
-  return Entry{tensor_columns, sums, std::vector<std::uint64_t>(tensor_experts, counts.front())};
+  Entry cut = *this;
+  cut.columns = tensor_columns;
+  cut.counts.assign(tensor_experts, counts.front());
+  return cut;
 }
 
 std::vector<float> read_statistics(const StoredValues& stored) {
   std::vector<float> values(stored.bytes.size() / sizeof(float));
   if (!values.empty()) std::memcpy(values.data(), stored.bytes.data(), stored.bytes.size());
   for (std::size_t i = 0; i < values.size(); ++i) {
-    if (std::isfinite(values[i]) && values[i] >= 0) continue;
-    throw BadFileError({.file = std::string(stored.file),
-                        .tensor = printable(stored.entry),
-                        .offset = stored.offset + i * sizeof(float)},
-                       fmt::format("{} {} of this importance-matrix entry is {}; it must be finite and not "
-                                   "negative. Make the importance "
-                                   "matrix again",
-                                   stored.what, i, values[i]));
+    if (std::isfinite(values[i]) && (values[i] >= 0 || stored.may_be_negative)) continue;
+    throw BadFileError(
+        {.file = std::string(stored.file),
+         .tensor = printable(stored.entry),
+         .offset = stored.offset + i * sizeof(float)},
+        fmt::format("{} {} of this importance-matrix entry is {}; it must be finite{}. Make the "
+                    "importance matrix again",
+                    stored.what, i, values[i], stored.may_be_negative ? "" : " and not negative"));
   }
   return values;
 }

@@ -16,10 +16,12 @@ struct StoredValues {
   std::uint64_t offset = 0;  ///< from the start of the file
   std::string_view file;
   std::string_view entry;
-  std::string_view what;  ///< "sum" or "count"
+  std::string_view what;  ///< "sum", "count"
+  bool may_be_negative = false;
 };
 
-/// Decodes float32 values. Throws BadFileError at the first one that is not finite or is negative.
+/// Decodes float32 values. Throws BadFileError at the first one that is not finite, or is negative where
+/// that cannot be.
 std::vector<float> read_statistics(const StoredValues& stored);
 
 ImatrixFile parse_legacy(std::span<const std::byte> bytes, const std::string& file);
