@@ -93,6 +93,30 @@ TEST_P(ColumnStatisticsTest, NanAndInfinityShow) {
   }
 }
 
+TEST_P(ColumnStatisticsTest, WeightedSquaresAndProductsEqualAPlainLoop) {
+  for (const auto [rows, columns] : kShapes) {
+    const auto x = random_values(rows * columns, 1, 4.0f);
+    const auto y = random_values(rows * columns, 2);
+    auto row_weights = random_values(rows, 3);
+    for (float& weight : row_weights) weight = std::fabs(weight);
+    std::vector<double> squares(columns, 2.0);
+    std::vector<double> products(columns, 2.0);
+    add_weighted_column_squares(x, row_weights, squares);
+    add_column_product_magnitudes(x, y, products);
+    for (std::size_t c = 0; c < columns; ++c) {
+      double square_sum = 2.0;
+      double product_sum = 2.0;
+      for (std::size_t row = 0; row < rows; ++row) {
+        const std::size_t i = row * columns + c;
+        square_sum += double{row_weights[row]} * x[i] * x[i];
+        product_sum += std::fabs(double{x[i]} * y[i]);
+      }
+      EXPECT_NEAR(squares[c], square_sum, 7.6e-6 * square_sum);
+      EXPECT_NEAR(products[c], product_sum, 7.6e-6 * product_sum);
+    }
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(Targets, ColumnStatisticsTest, all_targets(), target_name);
 
 }  // namespace

@@ -23,6 +23,21 @@ TEST_P(VectorMathTest, AddEqualsAPlainLoopAndStaysInItsRow) {
   }
 }
 
+TEST_P(VectorMathTest, SquareAndEnergyEqualAPlainLoop) {
+  for (const std::size_t count : kRowSizes) {
+    auto x = random_values(count + 1, 1);
+    auto expected = x;
+    double sum = 0;
+    for (std::size_t i = 0; i < count; ++i) {
+      expected[i] *= expected[i];
+      sum += expected[i];
+    }
+    EXPECT_NEAR(energy(std::span(x).first(count)), sum, 1e-6 * sum);
+    square(std::span(x).first(count));
+    EXPECT_EQ(x, expected);
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(Targets, VectorMathTest, all_targets(), target_name);
 
 }  // namespace

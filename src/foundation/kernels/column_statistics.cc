@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <bit>
 #include <cassert>
+#include <cmath>
 
 #include "foundation/tensor/float16.h"
 
@@ -19,7 +20,7 @@ namespace tessera::kernels::HWY_NAMESPACE {
 
 /// Columns taken at a time: their running results stay in the first-level cache.
 constexpr std::size_t kStripColumns = 1024;
-/// Rows whose squares are added in float32.
+/// Rows whose terms are added in float32.
 constexpr std::size_t kFloatRows = 128;
 /// Rows read side by side, so that a running result is loaded and stored once for all of them.
 constexpr std::size_t kRowsAtOnce = 8;
@@ -29,83 +30,138 @@ HWY_INLINE Vector load_lanes(const std::uint16_t* from) { return load_bfloat16(f
 inline float load_one(const float* from) { return *from; }
 inline float load_one(const std::uint16_t* from) { return float_from_bfloat16(*from); }
 
+// What each statistic does with the element at `place` of row `row`: to a vector of running results, or to
+// one.
+
+template <class T>
 struct AddSquare {
-  HWY_INLINE Vector operator()(Vector sum, Vector value) const { return hn::MulAdd(value, value, sum); }
-  float operator()(float sum, float value) const { return sum + value * value; }
+  const T* x;
+
+  HWY_INLINE Vector step(Vector sum, std::size_t /*row*/, std::size_t place) const {
+    const auto value = load_lanes(x + place);
+    return hn::MulAdd(value, value, sum);
+  }
+  float step(float sum, std::size_t /*row*/, std::size_t place) const {
+    const float value = load_one(x + place);
+    return sum + value * value;
+  }
+};
+
+struct AddWeightedSquare {
+  const float* x;
+  const float* row_weights;
+
+  HWY_INLINE Vector step(Vector sum, std::size_t row, std::size_t place) const {
+    const auto value = load_lanes(x + place);
+    return hn::MulAdd(hn::Mul(hn::Set(Tag(), row_weights[row]), value), value, sum);
+  }
+  float step(float sum, std::size_t row, std::size_t place) const {
+    return sum + row_weights[row] * x[place] * x[place];
+  }
+};
+
+struct AddProductMagnitude {
+  const float* x;
+  const float* y;
+
+  HWY_INLINE Vector step(Vector sum, std::size_t /*row*/, std::size_t place) const {
+    return hn::Add(sum, hn::Abs(hn::Mul(load_lanes(x + place), load_lanes(y + place))));
+  }
+  float step(float sum, std::size_t /*row*/, std::size_t place) const {
+    return sum + std::fabs(x[place] * y[place]);
+  }
 };
 
 /// The larger magnitude by its bits, which order NaN above infinity. Running maxima are not negative.
+template <class T>
 struct LargerMagnitude {
-  HWY_INLINE Vector operator()(Vector largest, Vector value) const {
+  const T* x;
+
+  HWY_INLINE Vector step(Vector largest, std::size_t /*row*/, std::size_t place) const {
     const Tag d;
     const hn::RebindToUnsigned<Tag> bits;
-    return hn::BitCast(d, hn::Max(hn::BitCast(bits, largest), hn::BitCast(bits, hn::Abs(value))));
+    const auto magnitude = hn::BitCast(bits, hn::Abs(load_lanes(x + place)));
+    return hn::BitCast(d, hn::Max(hn::BitCast(bits, largest), magnitude));
   }
-  float operator()(float largest, float value) const {
-    const auto bits = std::bit_cast<std::uint32_t>(value) & 0x7FFFFFFFu;
-    return std::bit_cast<float>(std::max(std::bit_cast<std::uint32_t>(largest), bits));
+  float step(float largest, std::size_t /*row*/, std::size_t place) const {
+    const auto magnitude = std::bit_cast<std::uint32_t>(load_one(x + place)) & 0x7FFFFFFFu;
+    return std::bit_cast<float>(std::max(std::bit_cast<std::uint32_t>(largest), magnitude));
   }
 };
 
-/// running[c] = step(running[c], x[row, c]) for `rows` rows in their order.
-template <class T, class Step>
-HWY_INLINE void run_rows(const T* x, std::size_t stride, std::size_t rows, std::size_t count, float* running,
-                         const Step& step) {
+/// Part of a matrix with `stride` columns.
+struct Part {
+  std::size_t first_row;
+  std::size_t rows;
+  std::size_t first_column;
+  std::size_t columns;
+  std::size_t stride;
+};
+
+/// Takes the rows in their order; `running` is [part.columns]. Inlined with a known number of rows, the inner
+/// loop is unrolled.
+template <class Statistic>
+HWY_INLINE void run_rows(const Statistic& statistic, const Part& part, std::size_t rows, float* running) {
   const Tag d;
+  const std::size_t first = part.first_row * part.stride + part.first_column;
   std::size_t c = 0;
-  for (; c + hn::Lanes(d) <= count; c += hn::Lanes(d)) {
+  for (; c + hn::Lanes(d) <= part.columns; c += hn::Lanes(d)) {
     auto result = hn::LoadU(d, running + c);
-    for (std::size_t row = 0; row < rows; ++row) result = step(result, load_lanes(x + row * stride + c));
+    for (std::size_t row = 0; row < rows; ++row)
+      result = statistic.step(result, part.first_row + row, first + row * part.stride + c);
     hn::StoreU(result, d, running + c);
   }
-  for (; c < count; ++c) {
+  for (; c < part.columns; ++c) {
     for (std::size_t row = 0; row < rows; ++row)
-      running[c] = step(running[c], load_one(x + row * stride + c));
+      running[c] = statistic.step(running[c], part.first_row + row, first + row * part.stride + c);
   }
 }
 
-/// run_rows for any number of rows, the most of them by a loop whose length the compiler knows.
-template <class T, class Step>
-HWY_INLINE void run_all_rows(const T* x, std::size_t stride, std::size_t rows, std::size_t count,
-                             float* running, const Step& step) {
-  std::size_t row = 0;
-  for (; row + kRowsAtOnce <= rows; row += kRowsAtOnce)
-    run_rows(x + row * stride, stride, kRowsAtOnce, count, running, step);
-  run_rows(x + row * stride, stride, rows - row, count, running, step);
+template <class Statistic>
+HWY_INLINE void run_part(const Statistic& statistic, Part part, float* running) {
+  for (; part.rows >= kRowsAtOnce; part.rows -= kRowsAtOnce, part.first_row += kRowsAtOnce)
+    run_rows(statistic, part, kRowsAtOnce, running);
+  run_rows(statistic, part, part.rows, running);
 }
 
-template <class T>
-void add_squares(const T* x, std::size_t rows, std::size_t columns, double* sums) {
+template <class Statistic>
+HWY_INLINE void add_terms(const Statistic& statistic, std::size_t rows, std::size_t columns, double* sums) {
   for (std::size_t first = 0; first < columns; first += kStripColumns) {
     const std::size_t count = std::min(kStripColumns, columns - first);
     for (std::size_t row = 0; row < rows; row += kFloatRows) {
       float strip[kStripColumns] = {};
-      run_all_rows(x + row * columns + first, columns, std::min(kFloatRows, rows - row), count, strip,
-                   AddSquare());
+      run_part(statistic, {row, std::min(kFloatRows, rows - row), first, count, columns}, strip);
       for (std::size_t c = 0; c < count; ++c) sums[first + c] += double{strip[c]};
     }
   }
 }
 
-template <class T>
-void max_magnitudes(const T* x, std::size_t rows, std::size_t columns, float* maxima) {
-  for (std::size_t first = 0; first < columns; first += kStripColumns) {
-    const std::size_t count = std::min(kStripColumns, columns - first);
-    run_all_rows(x + first, columns, rows, count, maxima + first, LargerMagnitude());
-  }
+template <class Statistic>
+HWY_INLINE void find_maxima(const Statistic& statistic, std::size_t rows, std::size_t columns,
+                            float* maxima) {
+  for (std::size_t first = 0; first < columns; first += kStripColumns)
+    run_part(statistic, {0, rows, first, std::min(kStripColumns, columns - first), columns}, maxima + first);
 }
 
 void add_float_squares(const float* x, std::size_t rows, std::size_t columns, double* sums) {
-  add_squares(x, rows, columns, sums);
+  add_terms(AddSquare<float>{x}, rows, columns, sums);
 }
 void add_bfloat16_squares(const std::uint16_t* x, std::size_t rows, std::size_t columns, double* sums) {
-  add_squares(x, rows, columns, sums);
+  add_terms(AddSquare<std::uint16_t>{x}, rows, columns, sums);
+}
+void add_weighted_squares(const float* x, const float* row_weights, std::size_t rows, std::size_t columns,
+                          double* sums) {
+  add_terms(AddWeightedSquare{x, row_weights}, rows, columns, sums);
+}
+void add_product_magnitudes(const float* x, const float* y, std::size_t rows, std::size_t columns,
+                            double* sums) {
+  add_terms(AddProductMagnitude{x, y}, rows, columns, sums);
 }
 void max_float_magnitudes(const float* x, std::size_t rows, std::size_t columns, float* maxima) {
-  max_magnitudes(x, rows, columns, maxima);
+  find_maxima(LargerMagnitude<float>{x}, rows, columns, maxima);
 }
 void max_bfloat16_magnitudes(const std::uint16_t* x, std::size_t rows, std::size_t columns, float* maxima) {
-  max_magnitudes(x, rows, columns, maxima);
+  find_maxima(LargerMagnitude<std::uint16_t>{x}, rows, columns, maxima);
 }
 
 }  // namespace tessera::kernels::HWY_NAMESPACE
@@ -117,34 +173,53 @@ namespace {
 
 HWY_EXPORT(add_float_squares);
 HWY_EXPORT(add_bfloat16_squares);
+HWY_EXPORT(add_weighted_squares);
+HWY_EXPORT(add_product_magnitudes);
 HWY_EXPORT(max_float_magnitudes);
 HWY_EXPORT(max_bfloat16_magnitudes);
 
-std::size_t count_rows([[maybe_unused]] std::size_t results, std::size_t values, std::size_t columns) {
-  assert(columns > 0 && results == columns && values % columns == 0);
+std::size_t count_rows(std::size_t values, std::size_t columns) {
+  assert(columns > 0 && values % columns == 0);
   return values / columns;
 }
 
 }  // namespace
 
 void add_column_squares(std::span<const float> x, std::size_t columns, std::span<double> sums) {
-  const std::size_t rows = count_rows(sums.size(), x.size(), columns);
-  HWY_DYNAMIC_DISPATCH(add_float_squares)(x.data(), rows, columns, sums.data());
+  assert(sums.size() == columns);
+  HWY_DYNAMIC_DISPATCH(add_float_squares)(x.data(), count_rows(x.size(), columns), columns, sums.data());
 }
 
 void add_column_squares(std::span<const std::uint16_t> x, std::size_t columns, std::span<double> sums) {
-  const std::size_t rows = count_rows(sums.size(), x.size(), columns);
-  HWY_DYNAMIC_DISPATCH(add_bfloat16_squares)(x.data(), rows, columns, sums.data());
+  assert(sums.size() == columns);
+  HWY_DYNAMIC_DISPATCH(add_bfloat16_squares)(x.data(), count_rows(x.size(), columns), columns, sums.data());
 }
 
 void max_column_magnitudes(std::span<const float> x, std::size_t columns, std::span<float> maxima) {
-  const std::size_t rows = count_rows(maxima.size(), x.size(), columns);
-  HWY_DYNAMIC_DISPATCH(max_float_magnitudes)(x.data(), rows, columns, maxima.data());
+  assert(maxima.size() == columns);
+  HWY_DYNAMIC_DISPATCH(max_float_magnitudes)
+  (x.data(), count_rows(x.size(), columns), columns, maxima.data());
 }
 
 void max_column_magnitudes(std::span<const std::uint16_t> x, std::size_t columns, std::span<float> maxima) {
-  const std::size_t rows = count_rows(maxima.size(), x.size(), columns);
-  HWY_DYNAMIC_DISPATCH(max_bfloat16_magnitudes)(x.data(), rows, columns, maxima.data());
+  assert(maxima.size() == columns);
+  HWY_DYNAMIC_DISPATCH(max_bfloat16_magnitudes)
+  (x.data(), count_rows(x.size(), columns), columns, maxima.data());
+}
+
+void add_weighted_column_squares(std::span<const float> x, std::span<const float> row_weights,
+                                 std::span<double> sums) {
+  const std::size_t rows = count_rows(x.size(), sums.size());
+  assert(rows == row_weights.size());
+  HWY_DYNAMIC_DISPATCH(add_weighted_squares)
+  (x.data(), row_weights.data(), rows, sums.size(), sums.data());
+}
+
+void add_column_product_magnitudes(std::span<const float> x, std::span<const float> y,
+                                   std::span<double> sums) {
+  assert(x.size() == y.size());
+  HWY_DYNAMIC_DISPATCH(add_product_magnitudes)
+  (x.data(), y.data(), count_rows(x.size(), sums.size()), sums.size(), sums.data());
 }
 
 }  // namespace tessera::kernels

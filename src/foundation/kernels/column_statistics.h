@@ -21,4 +21,13 @@ void add_column_squares(std::span<const std::uint16_t> x, std::size_t columns, s
 void max_column_magnitudes(std::span<const float> x, std::size_t columns, std::span<float> maxima);
 void max_column_magnitudes(std::span<const std::uint16_t> x, std::size_t columns, std::span<float> maxima);
 
+/// sums[c] += sum over rows of row_weights[row] x[row, c]^2. `x` is [rows, columns], `row_weights` [rows] and
+/// not negative, `sums` [columns].
+void add_weighted_column_squares(std::span<const float> x, std::span<const float> row_weights,
+                                 std::span<double> sums);
+
+/// sums[c] += sum over rows of |x[row, c] y[row, c]|. `x` and `y` are [rows, columns], `sums` is [columns].
+void add_column_product_magnitudes(std::span<const float> x, std::span<const float> y,
+                                   std::span<double> sums);
+
 }  // namespace tessera::kernels

@@ -13,6 +13,7 @@
 #include <hwy/highway.h>
 
 #include <cstddef>
+#include <limits>
 
 HWY_BEFORE_NAMESPACE();
 namespace tessera::kernels::HWY_NAMESPACE {
@@ -91,6 +92,18 @@ HWY_INLINE float sum_vectors(std::size_t count, const Step& step) {
   const Tag d;
   const auto add = [](Vector x, Vector y) HWY_ATTR { return hn::Add(x, y); };
   return hn::GetLane(hn::SumOfLanes(d, fold_vectors(count, hn::Zero(d), step, add)));
+}
+
+/// What lanes beyond a row hold where the largest counts; e to its power is 0.
+constexpr float kLowest = std::numeric_limits<float>::lowest();
+
+/// kLowest when the row is empty; may or may not see a NaN.
+HWY_INLINE float largest_value(const float* values, std::size_t count) {
+  const Tag d;
+  const auto larger = [](Vector x, Vector y) HWY_ATTR { return hn::Max(x, y); };
+  const auto step = [&](std::size_t i, auto lanes, Vector largest)
+                        HWY_ATTR { return hn::Max(largest, lanes.load(values + i, kLowest)); };
+  return hn::GetLane(hn::MaxOfLanes(d, fold_vectors(count, hn::Set(d, kLowest), step, larger)));
 }
 
 }  // namespace tessera::kernels::HWY_NAMESPACE

@@ -4,6 +4,8 @@
 #include <cmath>
 #include <cstddef>
 
+#include "foundation/kernels/vector_math.h"
+
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "foundation/kernels/rms_norm.cc"
 #include <hwy/foreach_target.h>  // must come before highway.h
@@ -13,13 +15,6 @@
 
 HWY_BEFORE_NAMESPACE();
 namespace tessera::kernels::HWY_NAMESPACE {
-
-float row_energy(const float* x, std::size_t count) {
-  return sum_vectors(count, [&](std::size_t i, auto lanes, Vector sum) HWY_ATTR {
-    const auto value = lanes.load(x + i);
-    return hn::MulAdd(value, value, sum);
-  });
-}
 
 /// sum over the row of x weight dy.
 float row_weighted_product(const float* x, const float* weight, const float* dy, std::size_t count) {
@@ -55,15 +50,13 @@ HWY_AFTER_NAMESPACE();
 namespace tessera::kernels {
 namespace {
 
-HWY_EXPORT(row_energy);
 HWY_EXPORT(row_weighted_product);
 HWY_EXPORT(row_scale);
 HWY_EXPORT(row_scale_backward);
 
 /// 1 / sqrt(mean(x^2) + epsilon).
 float inverse_magnitude(std::span<const float> x, float epsilon) {
-  const float energy = HWY_DYNAMIC_DISPATCH(row_energy)(x.data(), x.size());
-  return 1.0f / std::sqrt(energy / static_cast<float>(x.size()) + epsilon);
+  return 1.0f / std::sqrt(energy(x) / static_cast<float>(x.size()) + epsilon);
 }
 
 }  // namespace

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cassert>
-#include <limits>
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "foundation/kernels/softmax.cc"
@@ -15,20 +14,9 @@
 HWY_BEFORE_NAMESPACE();
 namespace tessera::kernels::HWY_NAMESPACE {
 
-/// What lanes beyond the row hold: no maximum, and e to its power is 0.
-constexpr float kLowest = std::numeric_limits<float>::lowest();
-
 /// e to this power, 2^-100, is nothing beside the largest term, which is 1, and stays a normal number when it
 /// is divided by the sum: subnormal probabilities would slow down the products that follow.
 constexpr float kNegligibleExponent = -69.3f;
-
-float row_maximum(const float* scores, std::size_t count) {
-  const Tag d;
-  const auto larger = [](Vector x, Vector y) HWY_ATTR { return hn::Max(x, y); };
-  const auto step = [&](std::size_t i, auto lanes, Vector largest)
-                        HWY_ATTR { return hn::Max(largest, lanes.load(scores + i, kLowest)); };
-  return hn::GetLane(hn::MaxOfLanes(d, fold_vectors(count, hn::Set(d, kLowest), step, larger)));
-}
 
 /// scores <- exp(scale (scores - maximum)); returns their sum.
 float row_exponentials(float* scores, float scale, float maximum, std::size_t count) {
@@ -49,7 +37,7 @@ void row_multiply(float* values, float factor, std::size_t count) {
 }
 
 void row_softmax(float* scores, float scale, std::size_t count) {
-  const float sum = row_exponentials(scores, scale, row_maximum(scores, count), count);
+  const float sum = row_exponentials(scores, scale, largest_value(scores, count), count);
   row_multiply(scores, 1.0f / sum, count);
 }
 

@@ -18,6 +18,20 @@ void row_add(const float* x, float* y, std::size_t count) {
                              HWY_ATTR { lanes.store(hn::Add(lanes.load(y + i), lanes.load(x + i)), y + i); });
 }
 
+void row_square(float* x, std::size_t count) {
+  for_each_vector(count, [&](std::size_t i, auto lanes) HWY_ATTR {
+    const auto value = lanes.load(x + i);
+    lanes.store(hn::Mul(value, value), x + i);
+  });
+}
+
+float row_energy(const float* x, std::size_t count) {
+  return sum_vectors(count, [&](std::size_t i, auto lanes, Vector sum) HWY_ATTR {
+    const auto value = lanes.load(x + i);
+    return hn::MulAdd(value, value, sum);
+  });
+}
+
 }  // namespace tessera::kernels::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 
@@ -26,6 +40,8 @@ namespace tessera::kernels {
 namespace {
 
 HWY_EXPORT(row_add);
+HWY_EXPORT(row_square);
+HWY_EXPORT(row_energy);
 
 }  // namespace
 
@@ -33,6 +49,10 @@ void add(std::span<const float> x, std::span<float> y) {
   assert(x.size() == y.size());
   HWY_DYNAMIC_DISPATCH(row_add)(x.data(), y.data(), x.size());
 }
+
+void square(std::span<float> x) { HWY_DYNAMIC_DISPATCH(row_square)(x.data(), x.size()); }
+
+float energy(std::span<const float> x) { return HWY_DYNAMIC_DISPATCH(row_energy)(x.data(), x.size()); }
 
 }  // namespace tessera::kernels
 #endif  // HWY_ONCE
