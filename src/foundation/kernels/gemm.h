@@ -3,7 +3,7 @@
 // A product runs on the calling thread alone and adds up in an order that its shape alone decides, so a
 // computation divided into products of fixed shapes gives the same bits for any number of threads. Dividing
 // tokens into blocks of a few hundred rows, each block on one thread, is as fast as handing oneDNN the whole
-// matrix (bench/codec_benchmark's sibling bench/gemm_benchmark measures both).
+// matrix (bench/forward_benchmark.cc measures both).
 #pragma once
 
 #include <cstddef>

@@ -1,0 +1,180 @@
+#include "pipeline/evaluate.h"
+
+#include <fmt/format.h>
+
+#include <memory>
+
+#include "artifacts/calibration_statistics.h"
+#include "foundation/base/error.h"
+#include "foundation/kernels/gemm.h"
+#include "model/architecture/tensor_role.h"
+#include "model/forward/forward_pass.h"
+#include "model/text/tokenizer.h"
+#include "pipeline/layer_progress.h"
+#include "pipeline/output_guard.h"
+#include "stages/calibrate.h"
+#include "stages/compare_models.h"
+#include "stages/score_windows.h"
+
+namespace tessera::pipeline {
+namespace {
+
+/// One of the two models with its walk.
+struct Side {
+  Side(std::filesystem::path file, const model::OpenSettings& settings)
+      : path(std::move(file)), opened(model::open_model(path, settings)), config(model::read_decoder_config(opened)) {}
+
+  void start(const model::TokenBatch& batch, const model::ForwardSettings& settings) {
+    pass = std::make_unique<model::ForwardPass>(*opened.weights, config, batch, settings);
+    pass->embed();
+  }
+
+  EvaluatedModel describe() const {
+    EvaluatedModel model{.path = path.string(), .size = {}, .perplexity = {}};
+    for (const auto& tensor : opened.weights->tensors()) {
+      model.size.weights += tensor.weights();
+      model.size.tensor_bytes += tensor.bytes();
+    }
+    for (const auto& file : files_of_model(path)) model.size.file_bytes += std::filesystem::file_size(file);
+    return model;
+  }
+
+  std::filesystem::path path;
+  model::OpenedModel opened;
+  model::DecoderConfig config;
+  std::unique_ptr<model::ForwardPass> pass;
+};
+
+void require_same_model(const Side& original, const Side& quantized, const model::Tokenizer& tokenizer,
+                        const model::Tokenizer& other) {
+  const auto fail = [&](const std::string& difference) {
+    throw BadFileError({.file = quantized.path.string()},
+                       fmt::format("{} is not its original: {}", original.path.string(), difference));
+  };
+  if (original.config.layers != quantized.config.layers) {
+    fail(fmt::format("it has {} layers, not {}", original.config.layers, quantized.config.layers));
+  }
+  if (original.config.vocabulary != quantized.config.vocabulary) {
+    fail(fmt::format("its vocabulary has {} tokens, not {}", original.config.vocabulary,
+                     quantized.config.vocabulary));
+  }
+  for (model::TokenId token = 0; static_cast<std::size_t>(token) < tokenizer.size(); ++token) {
+    if (tokenizer.piece(token) != other.piece(token)) fail(fmt::format("token {} differs", token));
+  }
+}
+
+std::vector<float> importance_of(const CalibrationStatistics& statistics, const std::string& tensor) {
+  const auto found = statistics.find(tensor);
+  if (found == statistics.end()) return {};
+  std::vector<float> importance;
+  for (const double sum : found->second.square_sums) {
+    importance.push_back(static_cast<float>(sum / static_cast<double>(found->second.tokens)));
+  }
+  return importance;
+}
+
+/// Walks both models and gathers what changed below the predictions.
+class SideBySide {
+ public:
+  SideBySide(Side& original, Side& quantized, int threads)
+      : original_(original), quantized_(quantized), threads_(threads) {}
+
+  LayerErrors compare_layer(std::uint32_t layer, const CalibrationStatistics& statistics) const {
+    LayerErrors errors{.layer = layer, .tensors = compare_tensors(layer, statistics), .output = {}};
+    errors.output = stages::compare_states(original_.pass->states(), quantized_.pass->states(), threads_);
+    return errors;
+  }
+
+  /// Errors of the matrices of a layer, or of those outside of all layers.
+  std::vector<TensorError> compare_tensors(std::optional<std::uint32_t> layer,
+                                           const CalibrationStatistics& statistics) const {
+    std::vector<TensorError> errors;
+    const auto& weights = *quantized_.opened.weights;
+    for (std::size_t i = 0; i < weights.tensors().size(); ++i) {
+      const auto& tensor = weights.tensors()[i];
+      if (tensor.shape.size() < 2 || model::place_of(tensor.name).layer != layer) continue;
+      errors.push_back(stages::compare_tensor(*original_.opened.weights, weights, i,
+                                              importance_of(statistics, tensor.name), threads_));
+    }
+    return errors;
+  }
+
+ private:
+  Side& original_;
+  Side& quantized_;
+  int threads_;
+};
+
+void walk(Side& original, Side* quantized, int threads, LayerProgress& progress, const StopFlag& stop,
+          Evaluation& evaluation) {
+  auto& pass = *original.pass;
+  stages::InputStatistics observer(*original.opened.weights, pass.lanes());
+  for (std::uint32_t layer = 0; layer < original.config.layers; ++layer) {
+    pass.run_layer(pass.loader().layer(layer), layer, quantized != nullptr ? &observer : nullptr, stop,
+                   progress.layer(pass.loader(), layer));
+    if (quantized == nullptr) continue;
+    auto& other = *quantized->pass;
+    other.run_layer(other.loader().layer(layer), layer, nullptr, stop, progress.layer(other.loader(), layer));
+    CalibrationStatistics statistics;
+    observer.collect(statistics);
+    evaluation.layers.push_back(
+        SideBySide(original, *quantized, threads).compare_layer(layer, statistics));
+    progress.item_done(fmt::format("layer {}: relative error of the output {:.3e}", layer,
+                                   evaluation.layers.back().relative_output_error()));
+  }
+}
+
+/// Perplexities and divergence: what is left after the layers.
+void score(Side& original, Side* quantized, const StopFlag& stop, Evaluation& evaluation) {
+  WindowScorer scorer({.windows = evaluation.windows,
+                       .context = evaluation.context,
+                       .original = original.path.string(),
+                       .quantized = quantized != nullptr ? quantized->path.string() : ""});
+  stages::score_windows(*original.pass, quantized != nullptr ? quantized->pass.get() : nullptr, stop, scorer);
+  evaluation.scored_tokens = scorer.scores().size();
+  evaluation.original.perplexity = original_perplexity(scorer.scores());
+  if (quantized == nullptr) return;
+  evaluation.quantized = quantized->describe();
+  evaluation.quantized->perplexity = quantized_perplexity(scorer.scores());
+  evaluation.change = prediction_change(scorer.scores());
+}
+
+}  // namespace
+
+Evaluation evaluate(const EvaluateSettings& settings, ProgressObserver& progress, const StopFlag& stop) {
+  if (settings.corpus.context < 3) throw UsageError("--ctx: at least 3 tokens are needed to score a window");
+  Side original(settings.model, settings.open);
+  std::optional<Side> quantized;
+  const auto tokenizer = model::make_tokenizer(original.opened.metadata, settings.model.string());
+  if (settings.quantized) {
+    quantized.emplace(*settings.quantized, settings.open);
+    require_same_model(original, *quantized, *tokenizer,
+                       *model::make_tokenizer(quantized->opened.metadata, settings.quantized->string()));
+  }
+  const auto windows = model::read_windows(settings.corpus, *tokenizer, progress);
+  const model::TokenBatch batch{windows.tokens, windows.context};
+  const model::ForwardSettings forward{settings.precision.value_or(kernels::fastest_precision()),
+                                       settings.threads, settings.memory_bytes, settings.scratch_folder};
+  original.start(batch, forward);
+  if (quantized) quantized->start(batch, forward);
+
+  Evaluation evaluation;
+  evaluation.datasets = windows.datasets;
+  evaluation.context = windows.context;
+  evaluation.windows = windows.windows();
+  evaluation.original = original.describe();
+  LayerProgress layer_progress("evaluating", progress);
+  layer_progress.add(original.pass->loader(), original.config.layers);
+  if (quantized) layer_progress.add(quantized->pass->loader(), quantized->config.layers);
+  layer_progress.begin();
+  walk(original, quantized ? &*quantized : nullptr, settings.threads, layer_progress, stop, evaluation);
+  if (quantized) {
+    evaluation.other_tensors =
+        SideBySide(original, *quantized, settings.threads).compare_tensors(std::nullopt, {});
+  }
+  score(original, quantized ? &*quantized : nullptr, stop, evaluation);
+  layer_progress.end();
+  return evaluation;
+}
+
+}  // namespace tessera::pipeline

@@ -1,0 +1,37 @@
+// The run behind `tessera evaluate`: how well a model predicts a text and, with a quantized model beside it,
+// what quantization changed.
+//
+// Both models walk the same windows side by side, layer by layer; after each layer the weights and the
+// residual streams are compared, at the end the predictions.
+#pragma once
+
+#include <filesystem>
+#include <optional>
+
+#include "artifacts/evaluation.h"
+#include "foundation/base/progress.h"
+#include "foundation/base/stop_flag.h"
+#include "foundation/kernels/matrix.h"
+#include "model/source/open_model.h"
+#include "model/text/corpus.h"
+
+namespace tessera::pipeline {
+
+struct EvaluateSettings {
+  std::filesystem::path model;                                      ///< GGUF file or Hugging Face folder
+  std::optional<std::filesystem::path> quantized = std::nullopt;  ///< likewise
+  model::OpenSettings open = {};
+  model::CorpusSettings corpus = {};
+  /// Of the operands of matrix products; empty: the fastest of this machine. bf16 adds a divergence of about
+  /// 1e-4 nats per token of its own to the comparison (docs/evaluate.md), which f32 does not.
+  std::optional<kernels::Precision> precision = std::nullopt;
+  int threads = 0;                                          ///< 0: all cores
+  std::uint64_t memory_bytes = std::uint64_t{4} << 30;  ///< hidden states beyond this go to a scratch file
+  std::filesystem::path scratch_folder = {};
+};
+
+/// Throws UsageError, BadFileError (also when the two models have different vocabularies), IoError or
+/// InterruptedError.
+Evaluation evaluate(const EvaluateSettings& settings, ProgressObserver& progress, const StopFlag& stop);
+
+}  // namespace tessera::pipeline
