@@ -3,8 +3,8 @@
 //
 //   forward_benchmark MODEL.gguf [WINDOWS] [CONTEXT]
 //
-// Prints processor seconds of each step, summed over threads, for random tokens, and for each linear the rate of
-// our products (a tile of tokens on one thread) beside oneDNN given all tokens and all threads.
+// Prints processor seconds of each step, summed over threads, for random tokens, and for each linear the rate
+// of our products (a tile of tokens on one thread) beside oneDNN given all tokens and all threads.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -78,13 +78,14 @@ double tiled_rate(const Shape& shape, std::size_t tokens, kernels::Precision pre
   for (int repeat = 0; repeat < 5; ++repeat) {
     const auto start = Clock::now();
     parallel_for(tiles, threads, [&](std::size_t index, int worker) {
-      products[static_cast<std::size_t>(worker)].multiply({.m = model::kTileTokens,
-                                                           .n = shape.outputs,
-                                                           .k = shape.inputs,
-                                                           .precision = precision,
-                                                           .b_transposed = true},
-                                                          input.row(index * model::kTileTokens), weight.data(),
-                                                          result.data() + index * model::kTileTokens * shape.outputs);
+      products[static_cast<std::size_t>(worker)].multiply(
+          {.m = model::kTileTokens,
+           .n = shape.outputs,
+           .k = shape.inputs,
+           .precision = precision,
+           .b_transposed = true},
+          input.row(index * model::kTileTokens), weight.data(),
+          result.data() + index * model::kTileTokens * shape.outputs);
     });
     if (repeat > 0) best = std::min(best, seconds_since(start));
   }
@@ -100,7 +101,8 @@ double whole_rate(const Shape& shape, std::size_t tokens, kernels::Precision pre
   const auto type = precision == kernels::Precision::bf16 ? memory::data_type::bf16 : memory::data_type::f32;
   const auto dim = [](std::size_t size) { return static_cast<memory::dim>(size); };
   const memory::desc source({dim(tokens), dim(shape.inputs)}, type, memory::format_tag::ab);
-  const memory::desc result({dim(tokens), dim(shape.outputs)}, memory::data_type::f32, memory::format_tag::ab);
+  const memory::desc result({dim(tokens), dim(shape.outputs)}, memory::data_type::f32,
+                            memory::format_tag::ab);
   double best = 1e30;
   for (const auto layout : {memory::format_tag::any, memory::format_tag::ba}) {
     const memory::desc weight({dim(shape.inputs), dim(shape.outputs)}, type, layout);
@@ -126,7 +128,8 @@ void print_steps(const model::OpenedModel& opened, const model::DecoderConfig& c
   for (auto& token : tokens) token = static_cast<std::int32_t>(random() % config.vocabulary);
   model::ForwardPass pass(*opened.weights, config, {tokens, context}, {.precision = precision});
   pass.embed();
-  const int threads = static_cast<int>(std::min<std::size_t>(static_cast<std::size_t>(resolve_threads(0)), windows));
+  const int threads =
+      static_cast<int>(std::min<std::size_t>(static_cast<std::size_t>(resolve_threads(0)), windows));
   std::vector<StepSeconds> sums(static_cast<std::size_t>(threads));
   double decode = 0;
   double wall = 0;
@@ -155,20 +158,21 @@ void print_steps(const model::OpenedModel& opened, const model::DecoderConfig& c
     sum.feed_forward += s.feed_forward;
     sum.store_states += s.store_states;
   }
-  fmt::print("{} windows of {}, {} layers, {}: {:.3f} s wall on {} threads\n", windows, context, config.layers,
-             precision == kernels::Precision::bf16 ? "bf16" : "f32", wall, threads);
-  fmt::print("thread seconds: decode weights {:.3f}, norm and q/k/v {:.3f}, rotate {:.3f}, attention {:.3f}, "
-             "attention output {:.3f}, feed-forward {:.3f}, hidden states {:.3f}\n",
-             decode * threads, sum.project, sum.place, sum.attend, sum.output, sum.feed_forward,
-             sum.load_states + sum.store_states);
+  fmt::print("{} windows of {}, {} layers, {}: {:.3f} s wall on {} threads\n", windows, context,
+             config.layers, precision == kernels::Precision::bf16 ? "bf16" : "f32", wall, threads);
+  fmt::print(
+      "thread seconds: decode weights {:.3f}, norm and q/k/v {:.3f}, rotate {:.3f}, attention {:.3f}, "
+      "attention output {:.3f}, feed-forward {:.3f}, hidden states {:.3f}\n",
+      decode * threads, sum.project, sum.place, sum.attend, sum.output, sum.feed_forward,
+      sum.load_states + sum.store_states);
 }
 
 void print_products(const model::DecoderConfig& config, std::size_t tokens, kernels::Precision precision) {
   const auto row = [&](const char* name, const Shape& shape) {
     const double tiled = tiled_rate(shape, tokens, precision, 0);
     const double whole = whole_rate(shape, tokens, precision);
-    fmt::print("{:<18} [{:>6}, {:>6}]  {:>7.0f} GFLOP/s, oneDNN at once {:>7.0f}, ratio {:.2f}\n", name, shape.outputs,
-               shape.inputs, tiled, whole, tiled / whole);
+    fmt::print("{:<18} [{:>6}, {:>6}]  {:>7.0f} GFLOP/s, oneDNN at once {:>7.0f}, ratio {:.2f}\n", name,
+               shape.outputs, shape.inputs, tiled, whole, tiled / whole);
   };
   row("query", {config.query_width(), config.embedding});
   row("key, value", {config.key_value_width(), config.embedding});

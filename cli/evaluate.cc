@@ -50,9 +50,10 @@ void print_change(const PredictionChange& change) {
              change.perplexity_log_ratio.value, change.perplexity_log_ratio.standard_error);
   fmt::print("KL divergence            mean {:.6f} +/- {:.6f}\n", change.kl_divergence.value,
              change.kl_divergence.standard_error);
-  fmt::print("                         median {:.6f}, 90 % {:.6f}, 95 % {:.6f}, 99 % {:.6f}, 99.9 % {:.6f}, "
-             "maximum {:.6f}\n",
-             kl.median, kl.p90, kl.p95, kl.p99, kl.p99_9, kl.maximum);
+  fmt::print(
+      "                         median {:.6f}, 90 % {:.6f}, 95 % {:.6f}, 99 % {:.6f}, 99.9 % {:.6f}, "
+      "maximum {:.6f}\n",
+      kl.median, kl.p90, kl.p95, kl.p99, kl.p99_9, kl.maximum);
   fmt::print("same most probable token {:.3f} +/- {:.3f} %\n", change.top_1_agreement_pct.value,
              change.top_1_agreement_pct.standard_error);
   fmt::print("probability change       mean {:+.3f} %, root mean square {:.3f} +/- {:.3f} %\n",
@@ -121,7 +122,8 @@ void add_evaluate(CLI::App& program) {
                       "llama.cpp's name of a folder's pre-tokenizer, where tokenizer.json does not tell it");
   add_common_options(*command, options->common);
   command->footer(
-      "\nExample:\n  tessera evaluate model-f16.gguf model-Q4_K_M.gguf -f wiki.test.txt --report report.json\n");
+      "\nExample:\n  tessera evaluate model-f16.gguf model-Q4_K_M.gguf -f wiki.test.txt --report "
+      "report.json\n");
   command->callback([options] { run(*options); });
 }
 

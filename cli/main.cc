@@ -17,11 +17,8 @@ enum ExitCode { kDone = 0, kFailed = 1, kWrongUsage = 2, kBadInput = 3, kInterru
 
 using AddCommand = void (*)(CLI::App&);
 constexpr std::array<AddCommand, 5> kCommands = {
-    tessera::cli::add_quantize,
-    tessera::cli::add_convert,
-    tessera::cli::add_inspect,
-    tessera::cli::add_evaluate,
-    tessera::cli::add_tokenize,
+    tessera::cli::add_quantize, tessera::cli::add_convert,  tessera::cli::add_inspect,
+    tessera::cli::add_evaluate, tessera::cli::add_tokenize,
 };
 
 int fail(ExitCode code, const std::string& message) {

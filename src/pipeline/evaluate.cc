@@ -22,7 +22,9 @@ namespace {
 /// One of the two models with its walk.
 struct Side {
   Side(std::filesystem::path file, const model::OpenSettings& settings)
-      : path(std::move(file)), opened(model::open_model(path, settings)), config(model::read_decoder_config(opened)) {}
+      : path(std::move(file)),
+        opened(model::open_model(path, settings)),
+        config(model::read_decoder_config(opened)) {}
 
   void start(const model::TokenBatch& batch, const model::ForwardSettings& settings) {
     pass = std::make_unique<model::ForwardPass>(*opened.weights, config, batch, settings);
@@ -117,8 +119,7 @@ void walk(Side& original, Side* quantized, int threads, LayerProgress& progress,
     other.run_layer(other.loader().layer(layer), layer, nullptr, stop, progress.layer(other.loader(), layer));
     CalibrationStatistics statistics;
     observer.collect(statistics);
-    evaluation.layers.push_back(
-        SideBySide(original, *quantized, threads).compare_layer(layer, statistics));
+    evaluation.layers.push_back(SideBySide(original, *quantized, threads).compare_layer(layer, statistics));
     progress.item_done(fmt::format("layer {}: relative error of the output {:.3e}", layer,
                                    evaluation.layers.back().relative_output_error()));
   }

@@ -33,8 +33,9 @@ class LayerProgress {
     done_bytes_ += bytes;
     return [this, bytes, before](std::size_t done, std::size_t total) {
       const std::lock_guard lock(mutex_);
-      progress_.advance(before + static_cast<std::uint64_t>(static_cast<double>(bytes) *
-                                                            (static_cast<double>(done) / static_cast<double>(total))));
+      progress_.advance(before +
+                        static_cast<std::uint64_t>(static_cast<double>(bytes) *
+                                                   (static_cast<double>(done) / static_cast<double>(total))));
     };
   }
   void item_done(std::string_view line) { progress_.item_done(line); }

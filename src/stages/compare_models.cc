@@ -42,8 +42,9 @@ std::size_t counterpart(const WeightSource& original, const WeightSource& quanti
                         const TensorDescriptor& tensor) {
   const auto found = original.find(tensor.name);
   if (!found) {
-    throw BadFileError({.file = quantized.name(), .tensor = printable(tensor.name)},
-                       fmt::format("{} has no such tensor; it is not this model's original", original.name()));
+    throw BadFileError(
+        {.file = quantized.name(), .tensor = printable(tensor.name)},
+        fmt::format("{} has no such tensor; it is not this model's original", original.name()));
   }
   const auto& shape = original.tensors()[*found].shape;
   if (shape != tensor.shape) {

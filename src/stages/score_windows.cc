@@ -40,8 +40,7 @@ void score_windows(model::ForwardPass& original, model::ForwardPass* quantized, 
                    WindowScorer& scorer) {
   const auto& batch = original.batch();
   const int threads = original.settings().threads;
-  const auto workers =
-      std::min(static_cast<std::size_t>(resolve_threads(threads)), batch.windows());
+  const auto workers = std::min(static_cast<std::size_t>(resolve_threads(threads)), batch.windows());
   Heads heads(original, workers);
   std::optional<Heads> quantized_heads;
   if (quantized != nullptr) quantized_heads.emplace(*quantized, workers);

@@ -20,8 +20,7 @@ const dnnl::engine& processor() {
 memory::dim dim(std::size_t size) { return static_cast<memory::dim>(size); }
 
 memory::desc describe(std::size_t rows, std::size_t columns, memory::data_type type, bool transposed) {
-  const memory::dims strides =
-      transposed ? memory::dims{1, dim(rows)} : memory::dims{dim(columns), 1};
+  const memory::dims strides = transposed ? memory::dims{1, dim(rows)} : memory::dims{dim(columns), 1};
   return {{dim(rows), dim(columns)}, type, strides};
 }
 
@@ -83,11 +82,10 @@ void MatrixProduct::run(const std::byte* a, const std::byte* b, float* c) {
   auto& prepared = *prepared_;
   const auto& description = prepared.description;
   prepared.product.execute(
-      prepared.stream,
-      {{DNNL_ARG_SRC, view(description.src_desc(), a)},
-       {DNNL_ARG_WEIGHTS, view(description.weights_desc(), b)},
-       {DNNL_ARG_DST, view(description.dst_desc(), c)},
-       {DNNL_ARG_SCRATCHPAD, view(description.scratchpad_desc(), prepared.scratch.data())}});
+      prepared.stream, {{DNNL_ARG_SRC, view(description.src_desc(), a)},
+                        {DNNL_ARG_WEIGHTS, view(description.weights_desc(), b)},
+                        {DNNL_ARG_DST, view(description.dst_desc(), c)},
+                        {DNNL_ARG_SCRATCHPAD, view(description.scratchpad_desc(), prepared.scratch.data())}});
   prepared.stream.wait();
 }
 

@@ -50,8 +50,8 @@ class MatrixProduct {
   std::unique_ptr<Prepared> prepared_;
 };
 
-/// The products that one worker has prepared, by shape: preparing takes longer than many a product. Each worker
-/// owns one.
+/// The products that one worker has prepared, by shape: preparing takes longer than many a product. Each
+/// worker owns one.
 class MatrixProducts {
  public:
   void multiply(const ProductShape& shape, const std::byte* a, const std::byte* b, float* c);

@@ -35,8 +35,8 @@ class Matrix {
   const std::byte* row(std::size_t row) const { return data() + row * columns_ * element_bytes(precision_); }
   std::byte* row(std::size_t row) { return data() + row * columns_ * element_bytes(precision_); }
 
-  /// Replaces the elements from row `row` on, starting at `column`, by `values`, rounded to nearest even. More
-  /// than one row only from column 0 on.
+  /// Replaces the elements from row `row` on, starting at `column`, by `values`, rounded to nearest even.
+  /// More than one row only from column 0 on.
   void store(std::size_t row, std::size_t column, std::span<const float> values);
   void store(std::size_t row, std::span<const float> values) { store(row, 0, values); }
   /// The elements from row `row` on as float32.

@@ -141,9 +141,10 @@ class ConfigReader {
     const auto type = model_.metadata.text(key("rope.scaling.type")).value_or("none");
     if (type == "none") return;
     if (type != "linear" && type != "yarn") {
-      refuse(fmt::format("RoPE scaling of the kind '{}' is not supported; supported are linear, yarn and "
-                         "Llama 3's",
-                         printable(type)));
+      refuse(
+          fmt::format("RoPE scaling of the kind '{}' is not supported; supported are linear, yarn and "
+                      "Llama 3's",
+                      printable(type)));
     }
     rope.frequency_scale = 1.0 / positive("rope.scaling.factor");
     if (type == "linear") return;
@@ -169,7 +170,9 @@ class ConfigReader {
     const auto bytes = model_.weights->stored_rows(*found, {0, 1}, scratch);
     std::vector<float> values(dimensions / 2);
     std::memcpy(values.data(), bytes.data(), bytes.size());
-    const auto is_usable = [](float value) { return value > 0 && value <= std::numeric_limits<float>::max(); };
+    const auto is_usable = [](float value) {
+      return value > 0 && value <= std::numeric_limits<float>::max();
+    };
     if (!std::ranges::all_of(values, is_usable)) {
       refuse("tensor 'rope_freqs.weight' must hold positive numbers");
     }

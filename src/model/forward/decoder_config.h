@@ -37,8 +37,8 @@ struct DecoderConfig {
   }
 };
 
-/// Reads and checks it. Throws BadFileError naming the file and the key: an architecture that the forward pass
-/// does not know (with the list of those it does), experts, per-layer head counts, missing or impossible
+/// Reads and checks it. Throws BadFileError naming the file and the key: an architecture that the forward
+/// pass does not know (with the list of those it does), experts, per-layer head counts, missing or impossible
 /// sizes.
 DecoderConfig read_decoder_config(const OpenedModel& model);
 

@@ -1,6 +1,6 @@
 // The layer-by-layer pass of a model over calibration windows: embed, then one layer after the other over all
-// windows, then logits. One layer's weights are resident at a time, so a model larger than memory is read once,
-// front to back.
+// windows, then logits. One layer's weights are resident at a time, so a model larger than memory is read
+// once, front to back.
 //
 // The result does not depend on the number of threads: a window is computed by one thread, in an order of
 // additions that shapes alone decide.
@@ -61,8 +61,8 @@ class ForwardPass {
   /// Fills the hidden states with the tokens' embeddings.
   void embed();
 
-  /// Takes all windows through the layer. `observer` may be null. Throws InterruptedError at a window's end when
-  /// `stop` asks for it; the hidden states are then no longer of use.
+  /// Takes all windows through the layer. `observer` may be null. Throws InterruptedError at a window's end
+  /// when `stop` asks for it; the hidden states are then no longer of use.
   void run_layer(const LayerWeights& weights, std::uint32_t layer, ForwardObserver* observer,
                  const StopFlag& stop, const WindowsDone& done = {});
 

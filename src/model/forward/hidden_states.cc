@@ -34,8 +34,7 @@ class HiddenStates::Storage {
  public:
   Storage(std::size_t bytes, const HiddenStatesSettings& settings)
       : size_(bytes), in_file_(bytes > settings.memory_bytes) {
-    const auto folder =
-        settings.scratch_folder.empty() ? fs::temp_directory_path() : settings.scratch_folder;
+    const auto folder = settings.scratch_folder.empty() ? fs::temp_directory_path() : settings.scratch_folder;
     const int descriptor = in_file_ ? open_nameless(folder) : -1;
     int error = 0;
     if (in_file_) error = ::posix_fallocate(descriptor, 0, static_cast<off_t>(bytes));

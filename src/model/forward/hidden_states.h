@@ -1,7 +1,8 @@
 // The residual stream of all calibration windows between two layers: [windows, context, embedding].
 //
-// The largest thing a layer-by-layer pass keeps. Beyond a given number of bytes it lives in a scratch file that
-// has no name and disappears with the program, whose pages the system writes out and drops as it needs memory.
+// The largest thing a layer-by-layer pass keeps. Beyond a given number of bytes it lives in a scratch file
+// that has no name and disappears with the program, whose pages the system writes out and drops as it needs
+// memory.
 #pragma once
 
 #include <cstddef>
@@ -35,8 +36,8 @@ class HiddenStates {
   std::size_t context() const { return context_; }
   std::size_t embedding() const { return embedding_; }
 
-  /// Positions [first, first + count) of a window as [count, embedding] float32. Different windows may be used
-  /// from different threads.
+  /// Positions [first, first + count) of a window as [count, embedding] float32. Different windows may be
+  /// used from different threads.
   void load(std::size_t window, std::size_t first, std::span<float> values) const;
   void store(std::size_t window, std::size_t first, std::span<const float> values);
   /// Says that a window will not be needed soon: its pages may leave memory when it lives in a file.

@@ -29,15 +29,15 @@ inline constexpr std::size_t kTileTokens = 256;
 struct TileActivations {
   TileActivations(const DecoderConfig& config, kernels::Precision precision, std::size_t tokens);
 
-  std::vector<float> hidden;          ///< h, [tokens, e]
-  kernels::Matrix attention_input;    ///< n, [tokens, e]
-  std::vector<float> query;           ///< [tokens, q], bias included, before norm and rotation
-  std::vector<float> key;             ///< [tokens, k], likewise
-  std::vector<float> value;           ///< [tokens, k]
-  kernels::Matrix ffn_input;          ///< m, [tokens, e]
-  std::vector<float> gate;            ///< [tokens, f]
-  std::vector<float> up;              ///< [tokens, f]
-  kernels::Matrix ffn_activation;     ///< silu(gate) * up, [tokens, f]
+  std::vector<float> hidden;        ///< h, [tokens, e]
+  kernels::Matrix attention_input;  ///< n, [tokens, e]
+  std::vector<float> query;         ///< [tokens, q], bias included, before norm and rotation
+  std::vector<float> key;           ///< [tokens, k], likewise
+  std::vector<float> value;         ///< [tokens, k]
+  kernels::Matrix ffn_input;        ///< m, [tokens, e]
+  std::vector<float> gate;          ///< [tokens, f]
+  std::vector<float> up;            ///< [tokens, f]
+  kernels::Matrix ffn_activation;   ///< silu(gate) * up, [tokens, f]
 };
 
 class LayerForward {
@@ -50,13 +50,13 @@ class LayerForward {
   void run(const LayerWeights& weights, std::uint32_t layer, std::size_t window, std::size_t lane,
            HiddenStates& states, ForwardObserver* observer);
 
-  // The steps of run, on the first `tokens` rows of a tile; the key/value cache of generation and the backward
-  // pass go the same way.
+  // The steps of run, on the first `tokens` rows of a tile; the key/value cache of generation and the
+  // backward pass go the same way.
 
   /// attention_input, query, key and value of tile.hidden.
   void project_heads(const LayerWeights& weights, std::size_t tokens, TileActivations& tile);
-  /// Norm and rotation of query and key heads, into rows of `heads`: token `first_token` among its queries, and
-  /// position `first_position` among its keys.
+  /// Norm and rotation of query and key heads, into rows of `heads`: token `first_token` among its queries,
+  /// and position `first_position` among its keys.
   void place_heads(const LayerWeights& weights, std::size_t tokens, std::size_t first_token,
                    std::size_t first_position, TileActivations& tile, AttentionHeads& heads);
   /// hidden += Wo rows of `attended` from `first_row` on.
@@ -89,9 +89,9 @@ class LayerForward {
   Attention attention_;
   TileActivations tile_;
   AttentionHeads heads_;
-  kernels::Matrix attended_;    ///< [context, q]
-  std::vector<float> row_;      ///< a normalized row
-  std::vector<float> output_;   ///< outputs for an observer
+  kernels::Matrix attended_;   ///< [context, q]
+  std::vector<float> row_;     ///< a normalized row
+  std::vector<float> output_;  ///< outputs for an observer
   Watch watch_;
 };
 

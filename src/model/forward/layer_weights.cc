@@ -33,8 +33,8 @@ std::span<const float> decode(const WeightSource& source, std::size_t tensor, Ro
   if (const auto place = kernels::find_non_finite(scratch.weights)) {
     throw BadFileError({.file = source.name(), .tensor = printable(descriptor.name)},
                        fmt::format("row {}, column {} is {}; the model is damaged",
-                                   rows.first + *place / descriptor.columns(),
-                                   *place % descriptor.columns(), scratch.weights[*place]));
+                                   rows.first + *place / descriptor.columns(), *place % descriptor.columns(),
+                                   scratch.weights[*place]));
   }
   return scratch.weights;
 }

@@ -1,5 +1,5 @@
-// The weights of one layer, of the embedding and of the output, decoded from whatever a WeightSource stores to
-// what matrix products take.
+// The weights of one layer, of the embedding and of the output, decoded from whatever a WeightSource stores
+// to what matrix products take.
 #pragma once
 
 #include <cstddef>
@@ -16,9 +16,9 @@ namespace tessera::model {
 
 /// y = x W^T + b.
 struct Linear {
-  std::size_t tensor = 0;     ///< of W in the WeightSource
-  kernels::Matrix weight;     ///< [out, in]
-  std::vector<float> bias;    ///< [out], or empty
+  std::size_t tensor = 0;   ///< of W in the WeightSource
+  kernels::Matrix weight;   ///< [out, in]
+  std::vector<float> bias;  ///< [out], or empty
 
   std::size_t outputs() const { return weight.rows(); }
   std::size_t inputs() const { return weight.columns(); }

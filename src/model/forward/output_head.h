@@ -20,8 +20,8 @@ class OutputHead {
   /// Positions that logits() takes at once: as many as keep its result to tens of megabytes.
   std::size_t tile() const { return tile_; }
 
-  /// Logits of positions [first, first + count) of a window, [count, vocabulary]; count <= tile(). Valid until
-  /// the next call.
+  /// Logits of positions [first, first + count) of a window, [count, vocabulary]; count <= tile(). Valid
+  /// until the next call.
   std::span<float> logits(const HiddenStates& states, std::size_t window, std::size_t first,
                           std::size_t count);
   /// The same for hidden states [count, embedding] that lie elsewhere.
