@@ -4,14 +4,26 @@
 //   struct Layout {
 //     static constexpr ElementType kType;
 //     static constexpr std::size_t kBlockWeights, kBlockBytes;
-//     static constexpr std::size_t kGroupWeights;      // weights of a code: one octet or, signs being free,
-//     one quad static constexpr std::size_t kSubBlockWeights;   // weights of a sub-scale static constexpr
-//     float kScaleUnit;               // scale of a sub-block = d * kScaleUnit * (2 * sub_scale + 1) static
-//     constexpr CodebookShape kShape; static constexpr kLevels;                        // array of the
-//     magnitudes of the levels, ascending static constexpr const auto& kEntries;           // the packed
-//     codebook static constexpr std::size_t kIndexBits; static constexpr bool kEvenSigns;                //
-//     signs of an octet have even parity static void write(const GridBlock& block, std::byte* bytes); static
-//     void read(const std::byte* bytes, GridBlock& block);
+//     // Weights of a code: one octet or, signs being free, one quad.
+//     static constexpr std::size_t kGroupWeights;
+//     // Weights of a sub-scale.
+//     static constexpr std::size_t kSubBlockWeights;
+//     // The scale of a sub-block is d * kScaleUnit * (2 * sub_scale + 1).
+//     static constexpr float kScaleUnit;
+//     static constexpr CodebookShape kShape;
+//     // Array of the magnitudes of the levels, ascending.
+//     static constexpr kLevels;
+//     // The packed codebook.
+//     static constexpr const auto& kEntries;
+//     static constexpr std::size_t kIndexBits;
+//     // Whether the signs of an octet have even parity.
+//     static constexpr bool kEvenSigns;
+//     // The scales searched at for the shortlists: from kLargestSample down, each kSampleRatio of the one
+//     // before. 1 is the scale at which the largest weight has the largest magnitude of the codebook.
+//     static constexpr std::size_t kSamples;
+//     static constexpr float kLargestSample, kSampleRatio;
+//     static void write(const GridBlock& block, std::byte* bytes);
+//     static void read(const std::byte* bytes, GridBlock& block);
 //   };
 //
 // A code is the indices of the group's codebook vectors, kIndexBits each, then one sign bit per weight.
@@ -54,37 +66,14 @@ struct GridFormat : Layout {
 
   static void round(const Columns& columns, const Scales& scales, std::size_t group, const float* x,
                     std::int32_t* code) {
-    const LaneTag d;
-    const LaneIntTag di;
-    const std::size_t sub_block = group / Sizes::kGroupsOfSubBlock;
-    const LaneVector inverse = hn::Load(d, scales.inverse[sub_block]);
-    alignas(64) float v[Layout::kGroupWeights * kLanes];
-    const LaneIntVector signs =
-        weigh_group<Layout>(columns.importance + group * Layout::kGroupWeights, x, inverse, v);
-    const LaneIntVector odd = parity_of(signs);
-    GroupProducts<Layout> products;
-    tabulate_products<Layout, Layout::kEvenSigns>(v, products);
-    GroupEntries<Layout> entries;
-    const LaneVector t = hn::Set(d, 2.0f);  // v is in units of the scale
-    const SplitCodebook& codebook = split_codebook<Layout>();
-    if constexpr (Layout::kEvenSigns) {
-      search_even_group(codebook, columns.norms[group], products, t, hn::ConvertTo(d, odd), entries);
-    } else {
-      search_group<Layout, 1>(codebook, columns.norms[group], products, &t, &entries);
+    round_groups<1>(columns, scales, group, x, code);
+  }
+  static void round_tile(const Columns& columns, const Scales& scales, const float* x, std::int32_t* codes) {
+    constexpr std::size_t kAtOnce = Layout::kEvenSigns ? 1 : kSearchesAtOnce;
+    for (std::size_t group = 0; group < Sizes::kGroups; group += kAtOnce) {
+      round_groups<kAtOnce>(columns, scales, group, x + group * Layout::kGroupWeights * kLanes,
+                            codes + group * kLanes);
     }
-    LaneIntVector indices[Sizes::kVectors];
-    LaneIntVector bits = hn::Zero(di);
-    for (std::size_t vector = 0; vector < Sizes::kVectors; ++vector) {
-      const auto low = hn::Mul(hn::Load(di, entries.low[vector]), hn::Set(di, Sizes::kCombinations));
-      const auto place = hn::Add(low, hn::Load(di, entries.high[vector]));
-      indices[vector] = hn::GatherIndex(di, codebook.indices(), place);
-      bits = hn::Or(bits, hn::ShiftLeftSame(indices[vector], static_cast<int>(vector * Layout::kIndexBits)));
-    }
-    LaneIntVector final_signs = signs;
-    if constexpr (Layout::kEvenSigns) {
-      final_signs = hn::Xor(signs, hn::And(cheapest_flip(v, indices), hn::Neg(odd)));
-    }
-    hn::Store(hn::Or(bits, hn::ShiftLeft<Layout::kIndexBits * Sizes::kVectors>(final_signs)), di, code);
   }
 
   static void pack(const Scales& scales, const std::int32_t* codes, std::size_t lane, std::byte* block) {
@@ -100,6 +89,54 @@ struct GridFormat : Layout {
   }
 
  private:
+  /// The codes of kCount groups from `first_group` on; x and codes are theirs.
+  template <std::size_t kCount>
+  static void round_groups(const Columns& columns, const Scales& scales, std::size_t first_group,
+                           const float* x, std::int32_t* codes) {
+    static_assert(kCount == 1 || !Layout::kEvenSigns);
+    const LaneTag d;
+    alignas(64) float v[kCount][Layout::kGroupWeights * kLanes];
+    GroupProducts<Layout> products[kCount];
+    GroupTables<Layout> tables[kCount];
+    GroupEntries<Layout> entries[kCount][1];
+    LaneIntVector signs[kCount];
+    LaneVector t[kCount][1];
+    for (std::size_t k = 0; k < kCount; ++k) {
+      const std::size_t group = first_group + k;
+      const LaneVector inverse = hn::Load(d, scales.inverse[group / Sizes::kGroupsOfSubBlock]);
+      signs[k] = weigh_group<Layout>(columns.importance + group * Layout::kGroupWeights,
+                                     x + k * Layout::kGroupWeights * kLanes, inverse, v[k]);
+      tabulate_products<Layout, Layout::kEvenSigns>(v[k], products[k]);
+      tables[k] = {&columns.norms[group], &products[k]};
+      t[k][0] = hn::Set(d, 2.0f);  // v is in units of the scale
+    }
+    if constexpr (Layout::kEvenSigns) {
+      const LaneVector odd = hn::ConvertTo(d, parity_of(signs[0]));
+      search_even_group(split_codebook<Layout>(), tables[0], t[0][0], odd, entries[0][0]);
+    } else {
+      search_groups<Layout, kCount, 1>(split_codebook<Layout>(), tables, t, entries);
+    }
+    for (std::size_t k = 0; k < kCount; ++k) store_code(entries[k][0], signs[k], v[k], codes + k * kLanes);
+  }
+
+  static void store_code(const GroupEntries<Layout>& entries, LaneIntVector signs, const float* v,
+                         std::int32_t* code) {
+    const LaneIntTag di;
+    LaneIntVector indices[Sizes::kVectors];
+    LaneIntVector bits = hn::Zero(di);
+    for (std::size_t vector = 0; vector < Sizes::kVectors; ++vector) {
+      const auto low = hn::Mul(hn::Load(di, entries.low[vector]), hn::Set(di, Sizes::kCombinations));
+      const auto place = hn::Add(low, hn::Load(di, entries.high[vector]));
+      indices[vector] = hn::GatherIndex(di, split_codebook<Layout>().indices(), place);
+      bits = hn::Or(bits, hn::ShiftLeftSame(indices[vector], static_cast<int>(vector * Layout::kIndexBits)));
+    }
+    if constexpr (Layout::kEvenSigns) {
+      const LaneIntVector odd = parity_of(signs);
+      signs = hn::Xor(signs, hn::And(cheapest_flip(v, indices), hn::Neg(odd)));
+    }
+    hn::Store(hn::Or(bits, hn::ShiftLeft<Layout::kIndexBits * Sizes::kVectors>(signs)), di, code);
+  }
+
   /// The sign bit of the weight whose flip costs least, given the entries.
   static LaneIntVector cheapest_flip(const float* v, const LaneIntVector* indices) {
     const LaneTag d;

@@ -33,6 +33,9 @@
 HWY_BEFORE_NAMESPACE();
 namespace tessera::codecs::HWY_NAMESPACE {
 
+/// Searches that read the codebook together: as many as keep their running minima in registers.
+inline constexpr std::size_t kSearchesAtOnce = 4;
+
 /// Sizes that follow from a layout.
 template <class Layout>
 struct GridSizes {
@@ -144,40 +147,56 @@ struct VectorTables {
   const float *low_flips, *high_flips;        // [combination][lane]
 };
 
+/// The tables of one group, for a search.
 template <class Layout>
-VectorTables tables_of(const GroupNorms<Layout>& norms, const GroupProducts<Layout>& products,
-                       std::size_t vector) {
-  return {norms.of[vector][0],    norms.of[vector][1],      products.of[vector][0],
-          products.of[vector][1], products.flip[vector][0], products.flip[vector][1]};
-}
+struct GroupTables {
+  const GroupNorms<Layout>* norms;
+  const GroupProducts<Layout>* products;
 
-/// The best entries at several scales at once, t = 2 / scale, signs free. Reading the codebook serves all
-/// scales.
-template <std::size_t kCombinations, std::size_t kScales>
-void search_entries(const SplitCodebook& codebook, const VectorTables& tables, const LaneVector* t,
-                    BestEntry* best) {
-  const LaneTag d;
-  alignas(64) float low_costs[kScales][kCombinations * kLanes];
-  for (std::size_t c = 0; c < kCombinations; ++c) {
-    const LaneVector product = hn::Load(d, tables.low_products + c * kLanes);
-    const LaneVector norm = hn::Set(d, tables.low_norms[c]);
-    for (std::size_t k = 0; k < kScales; ++k) {
-      hn::Store(tag_cost(hn::NegMulAdd(t[k], product, norm), c), d, low_costs[k] + c * kLanes);
-    }
+  VectorTables of(std::size_t vector) const {
+    return {norms->of[vector][0],    norms->of[vector][1],      products->of[vector][0],
+            products->of[vector][1], products->flip[vector][0], products->flip[vector][1]};
   }
-  for (std::size_t k = 0; k < kScales; ++k) best[k] = BestEntry::none();
+};
+
+/// Several searches at once, signs free: with each of kTables tables one at each of its t[kScales], t = 2 /
+/// scale. Reading the codebook, whose loads are half of those of a lone search, serves them all.
+template <std::size_t kCombinations, std::size_t kTables, std::size_t kScales>
+void search_entries(const SplitCodebook& codebook, const VectorTables* tables, const LaneVector (*t)[kScales],
+                    BestEntry (*best)[kScales]) {
+  const LaneTag d;
+  alignas(64) float low_costs[kTables][kScales][kCombinations * kLanes];
+  for (std::size_t table = 0; table < kTables; ++table) {
+    for (std::size_t c = 0; c < kCombinations; ++c) {
+      const LaneVector product = hn::Load(d, tables[table].low_products + c * kLanes);
+      const LaneVector norm = hn::Set(d, tables[table].low_norms[c]);
+      for (std::size_t k = 0; k < kScales; ++k) {
+        const LaneVector cost = tag_cost(hn::NegMulAdd(t[table][k], product, norm), c);
+        hn::Store(cost, d, low_costs[table][k] + c * kLanes);
+      }
+    }
+    for (std::size_t k = 0; k < kScales; ++k) best[table][k] = BestEntry::none();
+  }
   const std::uint16_t* HWY_RESTRICT lows = codebook.lows();
   for (const SplitCodebook::Run run : codebook.runs()) {
-    LaneVector low[kScales];
-    for (std::size_t k = 0; k < kScales; ++k) low[k] = hn::Load(d, low_costs[k] + lows[run.begin]);
+    LaneVector low[kTables * kScales];
+    for (std::size_t k = 0; k < kTables * kScales; ++k) {
+      low[k] = hn::Load(d, low_costs[k / kScales][k % kScales] + lows[run.begin]);
+    }
     for (std::size_t i = run.begin + 1u; i < run.end; ++i) {
       const std::size_t place = lows[i];
-      for (std::size_t k = 0; k < kScales; ++k) low[k] = hn::Min(low[k], hn::Load(d, low_costs[k] + place));
+      for (std::size_t k = 0; k < kTables * kScales; ++k) {
+        low[k] = hn::Min(low[k], hn::Load(d, low_costs[k / kScales][k % kScales] + place));
+      }
     }
-    const LaneVector product = hn::Load(d, tables.high_products + run.high * kLanes);
-    const LaneVector norm = hn::Set(d, tables.high_norms[run.high]);
-    for (std::size_t k = 0; k < kScales; ++k) {
-      best[k].offer(hn::Add(low[k], hn::NegMulAdd(t[k], product, norm)), low[k], run.high);
+    for (std::size_t table = 0; table < kTables; ++table) {
+      const LaneVector product = hn::Load(d, tables[table].high_products + run.high * kLanes);
+      const LaneVector norm = hn::Set(d, tables[table].high_norms[run.high]);
+      for (std::size_t k = 0; k < kScales; ++k) {
+        const LaneVector its_low = low[table * kScales + k];
+        const LaneVector cost = hn::Add(its_low, hn::NegMulAdd(t[table][k], product, norm));
+        best[table][k].offer(cost, its_low, run.high);
+      }
     }
   }
 }
@@ -216,43 +235,48 @@ BestEntry search_flipped_entries(const SplitCodebook& codebook, const VectorTabl
   return best;
 }
 
-/// The best entries of a group at each t[kScales], t = 2 / scale, signs free.
-template <class Layout, std::size_t kScales>
-void search_group(const SplitCodebook& codebook, const GroupNorms<Layout>& norms,
-                  const GroupProducts<Layout>& products, const LaneVector* t, GroupEntries<Layout>* entries) {
+/// The best entries of each group at each of its t[kScales] = 2 / scale, signs free.
+template <class Layout, std::size_t kGroups, std::size_t kScales>
+void search_groups(const SplitCodebook& codebook, const GroupTables<Layout>* groups,
+                   const LaneVector (*t)[kScales], GroupEntries<Layout> (*entries)[kScales]) {
   using Sizes = GridSizes<Layout>;
   for (std::size_t vector = 0; vector < Sizes::kVectors; ++vector) {
-    BestEntry best[kScales];
-    search_entries<Sizes::kCombinations, kScales>(codebook, tables_of(norms, products, vector), t, best);
-    for (std::size_t k = 0; k < kScales; ++k) best[k].store(entries[k].low[vector], entries[k].high[vector]);
+    VectorTables tables[kGroups];
+    for (std::size_t group = 0; group < kGroups; ++group) tables[group] = groups[group].of(vector);
+    BestEntry best[kGroups][kScales];
+    search_entries<Sizes::kCombinations, kGroups, kScales>(codebook, tables, t, best);
+    for (std::size_t k = 0; k < kGroups * kScales; ++k) {
+      GroupEntries<Layout>& its_entries = entries[k / kScales][k % kScales];
+      best[k / kScales][k % kScales].store(its_entries.low[vector], its_entries.high[vector]);
+    }
   }
 }
 
 /// The best entries of a group of which one weight is flipped in the lanes of `odd` (0 or 1).
 template <class Layout>
-void search_even_group(const SplitCodebook& codebook, const GroupNorms<Layout>& norms,
-                       const GroupProducts<Layout>& products, LaneVector t, LaneVector odd,
-                       GroupEntries<Layout>& entries) {
+void search_even_group(const SplitCodebook& codebook, const GroupTables<Layout>& group, LaneVector t,
+                       LaneVector odd, GroupEntries<Layout>& entries) {
   using Sizes = GridSizes<Layout>;
   static_assert(Sizes::kVectors <= 2);
   const LaneVector flip_price = hn::Mul(odd, hn::Add(t, t));
-  BestEntry flipped[Sizes::kVectors], plain[Sizes::kVectors];
+  BestEntry flipped[Sizes::kVectors], plain[Sizes::kVectors][1];
+  const LaneVector only_t[1][1] = {{t}};
   for (std::size_t vector = 0; vector < Sizes::kVectors; ++vector) {
-    const VectorTables tables = tables_of(norms, products, vector);
+    const VectorTables tables = group.of(vector);
     flipped[vector] = search_flipped_entries<Sizes::kCombinations>(codebook, tables, t, flip_price);
     if constexpr (Sizes::kVectors == 2) {
-      search_entries<Sizes::kCombinations, 1>(codebook, tables, &t, plain + vector);
+      search_entries<Sizes::kCombinations, 1, 1>(codebook, &tables, only_t, plain + vector);
     }
   }
   if constexpr (Sizes::kVectors == 2) {
     // In even lanes both hold the same cost and either choice is right.
     const auto first =
-        hn::Le(hn::Add(flipped[0].cost, plain[1].cost), hn::Add(plain[0].cost, flipped[1].cost));
+        hn::Le(hn::Add(flipped[0].cost, plain[1][0].cost), hn::Add(plain[0][0].cost, flipped[1].cost));
     const auto first_int = hn::RebindMask(LaneIntTag(), first);
-    flipped[0].low = hn::IfThenElse(first, flipped[0].low, plain[0].low);
-    flipped[0].high = hn::IfThenElse(first_int, flipped[0].high, plain[0].high);
-    flipped[1].low = hn::IfThenElse(first, plain[1].low, flipped[1].low);
-    flipped[1].high = hn::IfThenElse(first_int, plain[1].high, flipped[1].high);
+    flipped[0].low = hn::IfThenElse(first, flipped[0].low, plain[0][0].low);
+    flipped[0].high = hn::IfThenElse(first_int, flipped[0].high, plain[0][0].high);
+    flipped[1].low = hn::IfThenElse(first, plain[1][0].low, flipped[1].low);
+    flipped[1].high = hn::IfThenElse(first_int, plain[1][0].high, flipped[1].high);
   }
   for (std::size_t vector = 0; vector < Sizes::kVectors; ++vector) {
     flipped[vector].store(entries.low[vector], entries.high[vector]);

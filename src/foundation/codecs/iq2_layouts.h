@@ -30,6 +30,8 @@ struct Iq2Layout {
   static constexpr std::size_t kGroupWeights = 8;
   static constexpr float kScaleUnit = 0.125f;
   static constexpr CodebookShape kShape = {.width = 8, .level_bits = 2, .levels = 3};
+  static constexpr std::size_t kSamples = 8;
+  static constexpr float kLargestSample = 1.15f, kSampleRatio = 0.89f;
   static constexpr const auto& kLevels = kIq2Levels;
 
  protected:

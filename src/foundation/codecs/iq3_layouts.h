@@ -38,6 +38,8 @@ struct Iq3XxsLayout : Iq3Layout {
   static constexpr const auto& kLevels = kIq3XxsLevels;
   static constexpr const auto& kEntries = kIq3XxsCodebook;
   static constexpr bool kEvenSigns = true;
+  static constexpr std::size_t kSamples = 8;
+  static constexpr float kLargestSample = 1.15f, kSampleRatio = 0.89f;
 
   static void write(const GridBlock& block, std::byte* bytes) {
     std::memcpy(bytes, &block.half_scale, 2);
@@ -76,6 +78,9 @@ struct Iq3SLayout : Iq3Layout {
   static constexpr const auto& kLevels = kIq3SLevels;
   static constexpr const auto& kEntries = kIq3SCodebook;
   static constexpr bool kEvenSigns = false;
+  // Twice as many searches find an error 0.6 % smaller: half of the encoding time for too little.
+  static constexpr std::size_t kSamples = 4;
+  static constexpr float kLargestSample = 1.1f, kSampleRatio = 0.82f;
 
   static void write(const GridBlock& block, std::byte* bytes) {
     std::memset(bytes, 0, kBlockBytes);
