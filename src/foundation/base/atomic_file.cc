@@ -107,6 +107,10 @@ void AtomicFile::sync() {
 
 void AtomicFile::commit() {
   sync();
+  publish();
+}
+
+void AtomicFile::publish() {
   const int descriptor = std::exchange(descriptor_, -1);
   if (::close(descriptor) != 0) throw IoError(target_.string(), "close", errno);
   if (::rename(temporary_.c_str(), target_.c_str()) != 0) {

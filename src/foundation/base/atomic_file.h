@@ -43,6 +43,8 @@ class AtomicFile {
   void set_kept(bool kept) { kept_ = kept; }
   /// Makes the content durable and gives it the target's name. Throws IoError.
   void commit();
+  /// The second half of commit(), for content that sync() has made durable. Throws IoError.
+  void publish();
 
   const std::filesystem::path& target() const { return target_; }
 

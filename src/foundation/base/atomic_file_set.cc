@@ -28,7 +28,7 @@ void AtomicFileSet::commit() {
   sync();
   for (std::size_t left = files_.size(); left-- > 0;) {
     try {
-      files_[left].commit();
+      files_[left].publish();
     } catch (const Error&) {
       for (std::size_t named = left + 1; named < files_.size(); ++named) {
         std::error_code already_failing;
