@@ -19,13 +19,14 @@ import re
 import subprocess
 import sys
 
-from peers import ALL_TYPES, NEEDS_IMATRIX, Peers, print_machine, print_table, run_measured
+from peers import ALL_TYPES, Peers, print_machine, print_table, run_measured
 
 DATA = "../shared/data"
 
-# No token embedding has an entry in llama-imatrix's files, and llama-quantize ends with an assertion when it encodes
-# one of these types without importance: both sides get this type for it then.
-EMBEDDING_TYPE_WITHOUT_IMPORTANCE = "Q4_K"
+# llama-imatrix has no entry for the token embedding, and llama-quantize --pure ends with an assertion of ggml when it
+# encodes one of these types without importance: in such files the token embedding is EMBEDDING_TYPE on both sides.
+NOT_FOR_EMBEDDINGS = {"IQ1_S", "IQ2_XXS", "IQ2_XS"}
+EMBEDDING_TYPE = "Q4_0"
 
 
 def parse_arguments():
@@ -99,8 +100,8 @@ class Workshop:
         a = self.arguments
         output = self.path(f"{side}.gguf")
         embedding = []
-        if type_name in NEEDS_IMATRIX:
-            embedding = ["--token-embedding-type", EMBEDDING_TYPE_WITHOUT_IMPORTANCE]
+        if type_name in NOT_FOR_EMBEDDINGS:
+            embedding = ["--token-embedding-type", EMBEDDING_TYPE]
         if side == "llama":
             command = self.peers.quantize_command(type_name, self.model, output, a.threads, self.imatrix, embedding)
         else:
@@ -132,7 +133,7 @@ class Workshop:
         row = [type_name, *(str(os.path.getsize(path)) for path in files.values())]
         for text in self.arguments.texts:
             ours, theirs = (self.divergence(files[side], text) for side in ("tessera", "llama"))
-            row += [f"{ours:.5f}", f"{theirs:.5f}", f"{ours / theirs:.3f}"]
+            row += [f"{ours:.6f}", f"{theirs:.6f}", f"{ours / theirs:.3f}"]
         return row
 
 
@@ -153,6 +154,7 @@ def main():
         header += [f"{text_name(text)} KLD tessera", "llama-quantize", "ratio"]
     print()
     print_table(header, rows)
+    print(f"\nThe token embedding of {', '.join(sorted(NOT_FOR_EMBEDDINGS))} files is {EMBEDDING_TYPE} on both sides.")
 
 
 if __name__ == "__main__":
