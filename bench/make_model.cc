@@ -1,8 +1,10 @@
 // Writes a synthetic Llama GGUF of a given number of weights, and an importance matrix for it.
 //
 //   make_model -o model.gguf --weights 200000000 --imatrix imatrix.gguf
+//   make_model -o model.gguf --hidden 4096 --layers 20 --tokenizer small-f16.gguf
 //
-// For measuring speed and memory where no real model of that size is at hand. Tensor shapes are those of a
+// For measuring speed and memory where no real model of that size is at hand. With --tokenizer it carries the
+// vocabulary of another model, so that texts are as many tokens as there. Tensor shapes are those of a
 // Llama model; values are near-Gaussian with a scale per row and per column and one outlier in a thousand, so
 // that encoders take the same paths as on trained weights. Every value is a function of the seed and its
 // place, so the file is the same on every machine and for any number of threads.
@@ -16,6 +18,7 @@
 
 #include "foundation/base/error.h"
 #include "foundation/base/parallel.h"
+#include "foundation/formats/gguf/gguf_file.h"
 #include "foundation/formats/gguf/gguf_writer.h"
 #include "foundation/formats/imatrix/imatrix_file.h"
 #include "foundation/tensor/float16.h"
@@ -29,21 +32,39 @@ constexpr std::uint64_t kRowsPerChunk = 256;
 
 /// Sizes of a Llama model. A layer has 2.5 d^2 weights in attention and 9 d^2 in its feed-forward part.
 struct ModelShape {
-  std::uint64_t hidden = 0, layers = 0;
+  std::uint64_t hidden = 0;
+  std::uint64_t layers = 0;
+  std::uint64_t vocabulary = 0;
 
   std::uint64_t feed_forward() const { return 3 * hidden; }
-  std::uint64_t vocabulary() const { return 8 * hidden; }
   std::uint64_t kv_columns() const { return hidden / kHeadsPerKvHead; }
 };
 
-/// The widest power of two that leaves at least six layers, and the number of layers that comes nearest to
-/// `weights`.
-ModelShape choose_shape(double weights) {
-  const auto layers_at = [&](double hidden) { return (weights / (hidden * hidden) - 16.0) / 11.5; };
+/// What was asked for; 0 stands for what is not said.
+struct WantedShape {
+  double weights = 25e6;
+  std::uint64_t hidden = 0;
+  std::uint64_t layers = 0;
+  std::uint64_t vocabulary = 0;
+};
+
+/// Unless they are given: a vocabulary of 8 tokens per hidden dimension, the widest power of two that leaves
+/// at least six layers, and the number of layers that comes nearest to `weights`.
+ModelShape choose_shape(const WantedShape& wanted) {
+  const auto vocabulary_at = [&](std::uint64_t hidden) {
+    return wanted.vocabulary > 0 ? wanted.vocabulary : 8 * hidden;
+  };
+  const auto layers_at = [&](std::uint64_t hidden) {
+    const auto d = static_cast<double>(hidden);
+    return (wanted.weights - 2 * d * static_cast<double>(vocabulary_at(hidden))) / (11.5 * d * d);
+  };
   std::uint64_t hidden = 256;
-  while (hidden < 8192 && layers_at(static_cast<double>(2 * hidden)) >= 6.0) hidden *= 2;
-  const double layers = std::round(layers_at(static_cast<double>(hidden)));
-  return {.hidden = hidden, .layers = static_cast<std::uint64_t>(std::max(1.0, layers))};
+  while (hidden < 8192 && layers_at(2 * hidden) >= 6.0) hidden *= 2;
+  if (wanted.hidden > 0) hidden = wanted.hidden;
+  const auto layers = static_cast<std::uint64_t>(std::max(1.0, std::round(layers_at(hidden))));
+  return {.hidden = hidden,
+          .layers = wanted.layers > 0 ? wanted.layers : layers,
+          .vocabulary = vocabulary_at(hidden)};
 }
 
 std::vector<TensorDescriptor> describe_tensors(const ModelShape& shape) {
@@ -54,9 +75,9 @@ std::vector<TensorDescriptor> describe_tensors(const ModelShape& shape) {
     tensors.push_back({name, ElementType::F16, {rows, columns}});
   };
   const auto norm = [&](const std::string& name) { tensors.push_back({name, ElementType::F32, {d}}); };
-  matrix("token_embd.weight", shape.vocabulary(), d);
+  matrix("token_embd.weight", shape.vocabulary, d);
   norm("output_norm.weight");
-  matrix("output.weight", shape.vocabulary(), d);
+  matrix("output.weight", shape.vocabulary, d);
   for (std::uint64_t layer = 0; layer < shape.layers; ++layer) {
     const std::string prefix = "blk." + std::to_string(layer) + ".";
     norm(prefix + "attn_norm.weight");
@@ -73,7 +94,7 @@ std::vector<TensorDescriptor> describe_tensors(const ModelShape& shape) {
 }
 
 /// A SentencePiece vocabulary of the right size: the three control tokens, all bytes, then made-up words.
-void add_tokenizer(gguf::Metadata& metadata, std::uint64_t vocabulary) {
+void add_made_up_tokenizer(gguf::Metadata& metadata, std::uint64_t vocabulary) {
   std::vector<std::string> tokens{"<unk>", "<s>", "</s>"};
   std::vector<std::int32_t> types{2, 3, 3};
   for (unsigned byte = 0; byte < 256; ++byte) {
@@ -97,6 +118,13 @@ void add_tokenizer(gguf::Metadata& metadata, std::uint64_t vocabulary) {
   metadata.set("tokenizer.ggml.unknown_token_id", std::uint32_t{0});
 }
 
+/// Everything that `donor` says about its tokenizer.
+void copy_tokenizer(const gguf::Metadata& donor, gguf::Metadata& metadata) {
+  for (const auto& [key, value] : donor.entries()) {
+    if (key.starts_with("tokenizer.")) metadata.set(key, value);
+  }
+}
+
 gguf::Metadata describe_model(const ModelShape& shape) {
   gguf::Metadata metadata;
   const auto number = [&](const std::string& key, std::uint64_t value) {
@@ -112,9 +140,8 @@ gguf::Metadata describe_model(const ModelShape& shape) {
   number("attention.head_count", shape.hidden / kHeadSize);
   number("attention.head_count_kv", shape.kv_columns() / kHeadSize);
   number("rope.dimension_count", kHeadSize);
-  number("vocab_size", shape.vocabulary());
+  number("vocab_size", shape.vocabulary);
   metadata.set("llama.attention.layer_norm_rms_epsilon", 1e-5f);
-  add_tokenizer(metadata, shape.vocabulary());
   return metadata;
 }
 
@@ -164,8 +191,9 @@ void write_matrix(TensorSink& sink, std::size_t index, std::uint64_t seed, int t
   });
 }
 
-void write_model(const std::string& path, const ModelShape& shape, std::uint64_t seed, int threads) {
-  const auto sink = gguf::create_gguf(path, describe_model(shape), describe_tensors(shape));
+void write_model(const std::string& path, const gguf::Metadata& metadata, const ModelShape& shape,
+                 std::uint64_t seed, int threads) {
+  const auto sink = gguf::create_gguf(path, metadata, describe_tensors(shape));
   for (std::size_t index = 0; index < sink->tensors().size(); ++index) {
     const auto& tensor = sink->tensors()[index];
     if (tensor.type == ElementType::F32) {
@@ -195,26 +223,57 @@ void write_importance(const std::string& path, const ModelShape& shape, std::uin
   imatrix::write_imatrix_gguf(path, file);
 }
 
+struct Options {
+  std::string output;
+  std::string imatrix;
+  std::string tokenizer;
+  WantedShape shape;
+  std::uint64_t seed = 1;
+  int threads = 0;
+};
+
+void add_options(CLI::App& app, Options& options) {
+  app.add_option("-o,--output", options.output, "GGUF file to write")->required();
+  app.add_option("--imatrix", options.imatrix, "importance matrix to write beside it");
+  app.add_option("--tokenizer", options.tokenizer, "GGUF file whose vocabulary the model gets");
+  app.add_option("--weights", options.shape.weights, "number of weights, approximately")
+      ->check(CLI::Range(4e6, 1e12));
+  app.add_option("--hidden", options.shape.hidden, "hidden dimensions, a multiple of 256; 0: by --weights")
+      ->check(CLI::Range(0, 65536));
+  app.add_option("--layers", options.shape.layers, "0: by --weights")->check(CLI::Range(0, 1000));
+  app.add_option("--seed", options.seed, "another seed gives other weights");
+  app.add_option("--threads", options.threads, "0: all cores");
+}
+
+void make_model(Options options) {
+  gguf::Metadata donor;
+  if (!options.tokenizer.empty()) {
+    donor = gguf::open_gguf(options.tokenizer)->metadata();
+    const auto* tokens = donor.texts("tokenizer.ggml.tokens");
+    if (tokens == nullptr) throw BadFileError({.file = options.tokenizer}, "it has no vocabulary");
+    options.shape.vocabulary = tokens->size();
+  }
+  const ModelShape shape = choose_shape(options.shape);
+  gguf::Metadata metadata = describe_model(shape);
+  if (options.tokenizer.empty()) {
+    add_made_up_tokenizer(metadata, shape.vocabulary);
+  } else {
+    copy_tokenizer(donor, metadata);
+  }
+  write_model(options.output, metadata, shape, options.seed, options.threads);
+  if (!options.imatrix.empty()) write_importance(options.imatrix, shape, options.seed);
+}
+
 }  // namespace
 }  // namespace tessera
 
 int main(int argc, char** argv) {
   CLI::App app("Writes a synthetic Llama GGUF model and an importance matrix for it");
-  std::string output;
-  std::string imatrix;
-  double weights = 25e6;
-  std::uint64_t seed = 1;
-  int threads = 0;
-  app.add_option("-o,--output", output, "GGUF file to write")->required();
-  app.add_option("--imatrix", imatrix, "importance matrix to write beside it");
-  app.add_option("--weights", weights, "number of weights, approximately")->check(CLI::Range(4e6, 1e12));
-  app.add_option("--seed", seed, "another seed gives other weights");
-  app.add_option("--threads", threads, "0: all cores");
+  tessera::Options options;
+  tessera::add_options(app, options);
   CLI11_PARSE(app, argc, argv);
   try {
-    const auto shape = tessera::choose_shape(weights);
-    tessera::write_model(output, shape, seed, threads);
-    if (!imatrix.empty()) tessera::write_importance(imatrix, shape, seed);
+    tessera::make_model(options);
   } catch (const tessera::Error& error) {
     std::fprintf(stderr, "make_model: %s\n", error.what());
     return 1;

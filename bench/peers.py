@@ -1,4 +1,4 @@
-"""What the comparisons share: llama.cpp's programs, the types, timing of whole processes, markdown tables.
+"""What the comparisons share: llama.cpp's programs, the types, running and timing whole processes, markdown tables.
 
 llama.cpp's programs are taken from PATH, or from a root folder that holds them (a chroot; needs to be root), named by
 PEERS_ROOT or found at ~/.cache/tessera-peers. Files that both sides read must lie below /tmp then.
@@ -7,6 +7,7 @@ import dataclasses
 import os
 import resource
 import shutil
+import statistics
 import subprocess
 import time
 
@@ -65,19 +66,45 @@ class Usage:
     peak_bytes: int         # maximum resident set
 
 
-def run_measured(command):
-    """Runs `command` to its end and measures it. Raises with its output when it fails."""
+def failure(command, status, output):
+    return RuntimeError(f"status {status} from {' '.join(map(str, command))}\n{output.decode(errors='replace')[-2000:]}")
+
+
+def run_measured(command, environment=None):
+    """Runs `command` to its end, with `environment` added to ours, and measures it. Raises with its output when it
+    fails."""
     with open(os.devnull) as nothing, subprocess.Popen(
-            list(map(str, command)), stdin=nothing, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
+            list(map(str, command)), stdin=nothing, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            env={**os.environ, **(environment or {})}) as process:
         start = time.monotonic()
         output = process.stdout.read()
         _, status, usage = os.wait4(process.pid, 0)
         seconds = time.monotonic() - start
         process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode != 0:
-        tail = output.decode(errors="replace")[-2000:]
-        raise RuntimeError(f"status {process.returncode} from {' '.join(map(str, command))}\n{tail}")
+        raise failure(command, process.returncode, output)
     return Usage(seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024)
+
+
+def run_for_output(command):
+    """Runs `command` to its end and returns what it printed: (standard output, standard error). Raises when it fails."""
+    done = subprocess.run(list(map(str, command)), stdin=subprocess.DEVNULL, capture_output=True, check=False)
+    if done.returncode != 0:
+        raise failure(command, done.returncode, done.stdout + done.stderr)
+    return done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace")
+
+
+def measure_in_turn(commands, repeat, environments=None):
+    """Median usage of each named command, run in turn, with what `environments` has for its name; a single round when
+    one takes longer than a minute."""
+    runs = {name: [] for name in commands}
+    for _ in range(repeat):
+        for name, command in commands.items():
+            runs[name].append(run_measured(command, (environments or {}).get(name)))
+        if max(run.seconds for each in runs.values() for run in each) > 60:
+            break
+    return {name: Usage(*(statistics.median(getattr(run, field.name) for run in each)
+                          for field in dataclasses.fields(Usage))) for name, each in runs.items()}
 
 
 def print_table(header, rows):

@@ -12,21 +12,15 @@ only files that changed are measured again. Without llama.cpp nothing is measure
     bench/quality.py --program build/tessera --model ../shared/models/small --work /tmp/tessera-quality
 """
 import argparse
-import hashlib
 import json
 import os
 import re
-import subprocess
 import sys
 
-from peers import ALL_TYPES, Peers, print_machine, print_table, run_measured
+from peers import ALL_TYPES, NEEDS_IMATRIX, Peers, print_machine, print_table, run_for_output, run_measured
+from workshop import EMBEDDING_TYPE_WITHOUT_IMPORTANCE, Workshop, sha256, text_name
 
 DATA = "../shared/data"
-
-# llama-imatrix has no entry for the token embedding, and llama-quantize --pure ends with an assertion of ggml when it
-# encodes one of these types without importance: in such files the token embedding is EMBEDDING_TYPE on both sides.
-NOT_FOR_EMBEDDINGS = {"IQ1_S", "IQ2_XXS", "IQ2_XS"}
-EMBEDDING_TYPE = "Q4_0"
 
 
 def parse_arguments():
@@ -42,66 +36,38 @@ def parse_arguments():
     return parser.parse_args()
 
 
-def sha256(path):
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def text_name(path):
-    return os.path.basename(path).removesuffix(".txt")
-
-
-class Workshop:
+class QualityWorkshop(Workshop):
     """The folder that holds the F16 model, the importance matrix, the base logits and the results so far."""
 
     def __init__(self, arguments, peers):
+        super().__init__(arguments.work)
         self.arguments = arguments
         self.peers = peers
-        os.makedirs(arguments.work, exist_ok=True)
-        self.model = self.path("f16.gguf")
-        self.imatrix = self.path("imatrix.gguf")
         self.results_path = self.path("results.json")
         self.results = {}
         if os.path.exists(self.results_path):
             with open(self.results_path) as file:
                 self.results = json.load(file)
 
-    def path(self, name):
-        return os.path.join(self.arguments.work, name)
-
-    def make_once(self, path, command):
-        """Runs `command`, which writes `path`, under another name until it is whole; unless it exists already."""
-        if not os.path.exists(path):
-            partial = path + ".making"
-            run_measured([partial if part == path else part for part in command])
-            os.rename(partial, path)
-
-    def copied_text(self, text):
-        copy = self.path(os.path.basename(text))
-        self.make_once(copy, ["cp", text, copy])
-        return copy
-
     def prepare(self):
         a = self.arguments
-        self.make_once(self.model, [a.program, "convert", a.model, "-o", self.model, "--type", "f16", "--quiet"])
-        self.make_once(self.imatrix, self.peers.command(
-            "llama-imatrix", "-m", self.model, "-f", self.copied_text(a.calibration), "--process-output", "--no-ppl",
-            "--chunks", 64, "-c", 512, "-t", a.threads, "-o", self.imatrix))
+        self.model = self.f16_model(a.program, a.model)
+        self.imatrix = self.llama_imatrix(self.peers, self.model, a.calibration, 64, a.threads)
         for text in a.texts:
             self.make_once(self.base_logits(text), self.peers.command(
                 "llama-perplexity", "-m", self.model, "-f", self.copied_text(text), "-c", 512, "--chunks", a.chunks,
                 "-t", a.threads, "--save-all-logits", self.base_logits(text)))
 
     def base_logits(self, text):
-        return self.path(f"{text_name(text)}.{self.arguments.chunks}.logits")
+        return self.path(f"{os.path.basename(self.model)}.{text_name(text)}.{self.arguments.chunks}.logits")
 
     def quantize(self, side, type_name):
         """Writes the file of one side and returns its path."""
         a = self.arguments
         output = self.path(f"{side}.gguf")
         embedding = []
-        if type_name in NOT_FOR_EMBEDDINGS:
-            embedding = ["--token-embedding-type", EMBEDDING_TYPE]
+        if type_name in NEEDS_IMATRIX:
+            embedding = ["--token-embedding-type", EMBEDDING_TYPE_WITHOUT_IMPORTANCE]
         if side == "llama":
             command = self.peers.quantize_command(type_name, self.model, output, a.threads, self.imatrix, embedding)
         else:
@@ -117,10 +83,10 @@ class Workshop:
             command = self.peers.command("llama-perplexity", "-m", path, "-t", self.arguments.threads, "-c", 512,
                                          "--chunks", self.arguments.chunks, "--kl-divergence",
                                          "--kl-divergence-base", self.base_logits(text))
-            done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
-            found = re.search(r"Mean\s+KLD:\s+(\S+)", done.stdout + done.stderr)
-            if done.returncode != 0 or not found:
-                raise RuntimeError(f"llama-perplexity gave no divergence for {path}\n{done.stderr[-2000:]}")
+            output, errors = run_for_output(command)
+            found = re.search(r"Mean\s+KLD:\s+(\S+)", output + errors)
+            if not found:
+                raise RuntimeError(f"llama-perplexity gave no divergence for {path}\n{errors[-2000:]}")
             self.results[key] = float(found[1])
             with open(self.results_path + ".making", "w") as file:
                 json.dump(self.results, file, indent=1)
@@ -143,7 +109,7 @@ def main():
     if not peers:
         sys.exit("llama.cpp was not found: put its tools in PATH, or set PEERS_ROOT")
     print_machine()
-    workshop = Workshop(arguments, peers)
+    workshop = QualityWorkshop(arguments, peers)
     workshop.prepare()
     rows = []
     for type_name in arguments.types:
@@ -154,7 +120,6 @@ def main():
         header += [f"{text_name(text)} KLD tessera", "llama-quantize", "ratio"]
     print()
     print_table(header, rows)
-    print(f"\nThe token embedding of {', '.join(sorted(NOT_FOR_EMBEDDINGS))} files is {EMBEDDING_TYPE} on both sides.")
 
 
 if __name__ == "__main__":

@@ -8,12 +8,10 @@ llama.cpp its columns are empty. Outputs are thrown away.
     bench/quantize_speed.py --program build/tessera --make-model build/bench/make_model --weights 25e6 200e6
 """
 import argparse
-import dataclasses
 import os
-import statistics
 import tempfile
 
-from peers import ALL_TYPES, NEEDS_IMATRIX, Peers, Usage, print_machine, print_table, run_measured
+from peers import ALL_TYPES, NEEDS_IMATRIX, Peers, measure_in_turn, print_machine, print_table, run_measured
 
 
 def parse_arguments():
@@ -28,18 +26,6 @@ def parse_arguments():
                         help="give the importance matrix only to types that need one, or to all")
     parser.add_argument("--folder", default="/tmp", help="where the model and the outputs go")
     return parser.parse_args()
-
-
-def measure(commands, repeat):
-    """Median usage of each named command, run in turn; a single round when one takes longer than a minute."""
-    runs = {name: [] for name in commands}
-    for _ in range(repeat):
-        for name, command in commands.items():
-            runs[name].append(run_measured(command))
-        if max(run.seconds for each in runs.values() for run in each) > 60:
-            break
-    return {name: Usage(*(statistics.median(getattr(run, field.name) for run in each)
-                          for field in dataclasses.fields(Usage))) for name, each in runs.items()}
 
 
 def commands_for(type_name, arguments, peers, model, imatrix, output):
@@ -63,7 +49,7 @@ def compare_at(weights, arguments, peers, folder):
           f"median of {arguments.repeat}, importance matrix: {arguments.imatrix}\n", flush=True)
     rows = []
     for type_name in arguments.types:
-        used = measure(commands_for(type_name, arguments, peers, model, imatrix, output), arguments.repeat)
+        used = measure_in_turn(commands_for(type_name, arguments, peers, model, imatrix, output), arguments.repeat)
         ours, llama, copy = used["tessera"], used.get("llama"), used["cp"]
         rows.append([type_name, f"{ours.seconds:.2f}", f"{llama.seconds:.2f}" if llama else "",
                      f"{llama.seconds / ours.seconds:.2f}" if llama else "",
