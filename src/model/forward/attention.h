@@ -65,6 +65,9 @@ class Attention {
                                  const AttentionBlock& block, std::size_t kv_head,
                                  kernels::MatrixProducts& products);
 
+  /// What scores are multiplied by: 1 / sqrt(head_size).
+  float scale() const { return scale_; }
+
  private:
   std::size_t group_;
   std::size_t kv_heads_;

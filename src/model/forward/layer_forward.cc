@@ -115,7 +115,8 @@ void LayerForward::add_attention(const LayerWeights& weights, std::size_t tokens
   apply(weights.attention_output, tokens, attended, first_row, true, tile.hidden);
 }
 
-void LayerForward::add_feed_forward(const LayerWeights& weights, std::size_t tokens, TileActivations& tile) {
+void LayerForward::project_feed_forward(const LayerWeights& weights, std::size_t tokens,
+                                        TileActivations& tile) {
   const std::size_t width = config_.feed_forward;
   normalize(weights.ffn_norm, tokens, tile.hidden, tile.ffn_input);
   report({&weights.gate, &weights.up}, tokens, tile.ffn_input, 0);
@@ -126,6 +127,10 @@ void LayerForward::add_feed_forward(const LayerWeights& weights, std::size_t tok
     kernels::swiglu(row_of(tile.gate, t, width), row_of(tile.up, t, width), activation);
     tile.ffn_activation.store(t, activation);
   }
+}
+
+void LayerForward::add_feed_forward(const LayerWeights& weights, std::size_t tokens, TileActivations& tile) {
+  project_feed_forward(weights, tokens, tile);
   report({&weights.down}, tokens, tile.ffn_activation, 0);
   apply(weights.down, tokens, tile.ffn_activation, 0, true, tile.hidden);
 }

@@ -42,7 +42,7 @@ struct TileActivations {
 
 class LayerForward {
  public:
-  /// For windows of `context` tokens. Config and table outlive it.
+  /// For windows of `context` tokens, which bound run alone and not its steps. Config and table outlive it.
   LayerForward(const DecoderConfig& config, const kernels::RopeTable& rope, kernels::Precision precision,
                std::size_t context);
 
@@ -62,7 +62,9 @@ class LayerForward {
   /// hidden += Wo rows of `attended` from `first_row` on.
   void add_attention(const LayerWeights& weights, std::size_t tokens, const kernels::Matrix& attended,
                      std::size_t first_row, TileActivations& tile);
-  /// ffn_input, gate, up, ffn_activation; hidden += Wdown ffn_activation.
+  /// ffn_input, gate, up and ffn_activation of tile.hidden.
+  void project_feed_forward(const LayerWeights& weights, std::size_t tokens, TileActivations& tile);
+  /// The same, and hidden += Wdown ffn_activation.
   void add_feed_forward(const LayerWeights& weights, std::size_t tokens, TileActivations& tile);
 
   Attention& attention() { return attention_; }

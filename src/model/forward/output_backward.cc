@@ -1,0 +1,116 @@
+#include "model/forward/output_backward.h"
+
+#include <algorithm>
+#include <cassert>
+
+#include "foundation/kernels/rms_norm.h"
+#include "foundation/kernels/vector_math.h"
+
+namespace tessera::model {
+namespace {
+
+template <class T>
+std::span<T> row_of(std::span<T> values, std::size_t row, std::size_t columns) {
+  return values.subspan(row * columns, columns);
+}
+
+}  // namespace
+
+std::vector<VocabularyChunk> vocabulary_chunks(std::size_t vocabulary, std::size_t rows) {
+  std::vector<VocabularyChunk> chunks;
+  for (std::size_t first = 0; first < vocabulary; first += rows)
+    chunks.push_back({first, std::min(rows, vocabulary - first)});
+  return chunks;
+}
+
+OutputBackward::OutputBackward(const DecoderConfig& config, const OutputWeights& weights,
+                               kernels::Precision precision, std::size_t context,
+                               std::span<const VocabularyChunk> chunks)
+    : config_(config),
+      weights_(weights),
+      precision_(precision),
+      tokens_(context),
+      chunks_(chunks),
+      labels_(context - 1),
+      log_sums_(context - 1),
+      hidden_(context * config.embedding),
+      input_gradient_(context * config.embedding),
+      input_(precision, context, config.embedding) {}
+
+double OutputBackward::begin(const HiddenStates& states, std::size_t window,
+                             std::span<const std::int32_t> tokens) {
+  assert(tokens.size() == tokens_);
+  std::ranges::copy(tokens.subspan(1), labels_.begin());
+  states.load(window, 0, hidden_);
+  states.release(window);
+  std::ranges::fill(input_gradient_, 0.0f);
+  std::vector<float> row(config_.embedding);
+  for (std::size_t t = 0; t < tokens_; ++t) {
+    kernels::rms_norm(row_of(std::span(hidden_), t, row.size()), weights_.norm, config_.norm_epsilon, row);
+    input_.store(t, row);
+  }
+
+  std::vector<kernels::LogSumExp> sums(labels_.size());
+  double loss = 0;
+  for (const auto& chunk : chunks_) {
+    const auto values = logits(chunk);
+    for (std::size_t t = 0; t < labels_.size(); ++t) {
+      const auto position = row_of(values, t, chunk.rows);
+      sums[t].add(position);
+      if (has_label(t, chunk)) loss -= double{position[labels_[t] - chunk.first]};
+    }
+  }
+  for (std::size_t t = 0; t < labels_.size(); ++t) {
+    log_sums_[t] = sums[t].value();
+    loss += log_sums_[t];
+  }
+  return loss;
+}
+
+void OutputBackward::run(const VocabularyChunk& chunk) {
+  const auto values = logits(chunk);
+  for (std::size_t t = 0; t < labels_.size(); ++t) {
+    const auto position = row_of(values, t, chunk.rows);
+    kernels::to_probabilities(position, static_cast<float>(log_sums_[t]));
+    if (has_label(t, chunk)) position[labels_[t] - chunk.first] -= 1.0f;
+  }
+  std::ranges::fill(row_of(values, tokens_ - 1, chunk.rows), 0.0f);
+  if (logit_gradients_.columns() != chunk.rows)
+    logit_gradients_ = kernels::Matrix(precision_, tokens_, chunk.rows);
+  logit_gradients_.store(0, values);
+  products_.multiply(
+      {.m = tokens_, .n = config_.embedding, .k = chunk.rows, .precision = precision_, .accumulate = true},
+      logit_gradients_.data(), weights_.output.weight.row(chunk.first), input_gradient_.data());
+}
+
+void OutputBackward::end(std::size_t window, HiddenStates& gradients) {
+  const std::size_t columns = config_.embedding;
+  std::vector<float> row(columns);
+  for (std::size_t t = 0; t < tokens_; ++t) {
+    std::ranges::fill(row, 0.0f);
+    kernels::rms_norm_backward(row_of(std::span<const float>(hidden_), t, columns), weights_.norm,
+                               config_.norm_epsilon,
+                               row_of(std::span<const float>(input_gradient_), t, columns), row);
+    gradients.store(window, t, row);
+  }
+  gradients.release(window);
+}
+
+std::span<float> OutputBackward::logits(const VocabularyChunk& chunk) {
+  if (logits_.size() < tokens_ * chunk.rows) logits_.resize(tokens_ * chunk.rows);
+  const auto values = std::span(logits_).first(tokens_ * chunk.rows);
+  products_.multiply(
+      {.m = tokens_, .n = chunk.rows, .k = config_.embedding, .precision = precision_, .b_transposed = true},
+      input_.data(), weights_.output.weight.row(chunk.first), values.data());
+  if (!weights_.output.bias.empty()) {
+    const auto bias = std::span(weights_.output.bias).subspan(chunk.first, chunk.rows);
+    for (std::size_t t = 0; t < tokens_; ++t) kernels::add(bias, row_of(values, t, chunk.rows));
+  }
+  return values;
+}
+
+bool OutputBackward::has_label(std::size_t position, const VocabularyChunk& chunk) const {
+  return labels_[position] >= chunk.first && labels_[position] - chunk.first < chunk.rows;
+}
+
+}  // namespace tessera::model

@@ -1,0 +1,168 @@
+// The backward pass against PyTorch's gradients (testdata/forward/*/gradients.safetensors; their meaning in
+// tools/make_golden_forward.py), and against itself with other thread counts.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <map>
+
+#include "forward/golden_model.h"
+#include "foundation/base/error.h"
+#include "model/forward/backward_pass.h"
+#include "model/forward/fisher_importance.h"
+#include "model/forward/gradient_importance.h"
+
+namespace tessera {
+namespace {
+
+using testing::GoldenModel;
+using testing::GoldenTensors;
+using testing::relative_error;
+
+/// What a walk gives, by tensor name; the output matrix goes by its own name where it is tied as well.
+struct Gradients {
+  std::vector<double> losses;                          ///< by window
+  std::map<std::string, std::vector<float>> gradient;  ///< mean over windows of |G W|, by column
+  std::map<std::string, std::vector<float>> fisher;    ///< sum over tokens, by column
+  std::map<std::string, std::vector<float>> fisher_by_weight;
+  std::vector<std::vector<float>> boundaries;  ///< by boundary: the first window's gradient
+};
+
+/// Hands everything to both methods.
+class BothMethods : public model::GradientObserver {
+ public:
+  explicit BothMethods(const model::ForwardSettings& settings)
+      : gradient({settings.precision, settings.threads}),
+        fisher({settings.precision, settings.threads}, model::FisherDetail::weights) {}
+
+  void linear_gradients(std::span<const model::LinearGradients> linears) override {
+    gradient.linear_gradients(linears);
+    fisher.linear_gradients(linears);
+  }
+
+  model::GradientImportance gradient;
+  model::FisherImportance fisher;
+};
+
+std::vector<float> first_window(const model::HiddenStates& states) {
+  std::vector<float> values(states.context() * states.embedding());
+  states.load(0, 0, values);
+  return values;
+}
+
+void take(BothMethods& methods, std::size_t tensor, const std::string& name, double windows,
+          Gradients& result) {
+  for (const double value : methods.gradient.take(tensor))
+    result.gradient[name].push_back(static_cast<float>(value / windows));
+  for (const double value : methods.fisher.take(tensor))
+    result.fisher[name].push_back(static_cast<float>(value));
+  result.fisher_by_weight[name] = methods.fisher.take_weights(tensor);
+}
+
+Gradients gradients_of(const GoldenModel& golden, const model::ForwardSettings& settings,
+                       const model::BackwardSettings& backward_settings = {}) {
+  model::ForwardPass forward(*golden.model.weights, golden.config, golden.batch(), settings);
+  model::BackwardPass backward(forward, backward_settings);
+  const StopFlag never;
+  BothMethods methods(settings);
+  Gradients result;
+  const auto windows = static_cast<double>(golden.batch().windows());
+  backward.run_forward(never);
+  const auto output = forward.loader().output();
+  result.losses = backward.run_output(output, methods, never);
+  take(methods, output.output.tensor, "output.weight", windows, result);
+  result.boundaries.push_back(first_window(backward.gradients()));
+  for (std::uint32_t layer = golden.config.layers; layer-- > 0;) {
+    const auto weights = forward.loader().layer(layer);
+    backward.run_layer(weights, layer, methods, never);
+    for (const auto* linear : model::LayerBackward::linears(weights)) {
+      take(methods, linear->tensor, golden.model.weights->tensors()[linear->tensor].name, windows, result);
+    }
+    result.boundaries.insert(result.boundaries.begin(), first_window(backward.gradients()));
+  }
+  return result;
+}
+
+class BackwardGradients : public ::testing::TestWithParam<std::string> {
+ protected:
+  void expect_near(const Gradients& actual, double tolerance) const {
+    const auto losses = expected.floats("nll");
+    ASSERT_EQ(actual.losses.size(), losses.size());
+    for (std::size_t i = 0; i < losses.size(); ++i)
+      EXPECT_NEAR(actual.losses[i], losses[i], tolerance / 10 * losses[i]);
+    expect_near("gradient.", actual.gradient, tolerance);
+    expect_near("fisher.", actual.fisher, tolerance);
+    for (const auto& name : expected.names("fisher.full."))
+      EXPECT_LT(relative_error(expected.floats("fisher.full." + name), actual.fisher_by_weight.at(name)),
+                tolerance)
+          << name;
+    for (const auto& name : expected.names("boundary.")) {
+      const auto& boundary = actual.boundaries.at(static_cast<std::size_t>(std::stoi(name)));
+      EXPECT_LT(relative_error(expected.floats("boundary." + name), boundary), tolerance) << name;
+    }
+  }
+
+  void expect_near(const std::string& prefix, const std::map<std::string, std::vector<float>>& columns,
+                   double tolerance) const {
+    std::size_t compared = 0;
+    for (const auto& name : expected.names(prefix)) {
+      if (name.starts_with("full.")) continue;
+      ++compared;
+      EXPECT_LT(relative_error(expected.floats(prefix + name), columns.at(name)), tolerance)
+          << prefix << name;
+    }
+    EXPECT_EQ(compared, columns.size()) << "every linear of the model has a figure";
+    EXPECT_EQ(compared, 7 * golden.config.layers + 1);
+  }
+
+  GoldenModel golden{GetParam()};
+  GoldenTensors expected{golden.folder + "/gradients.safetensors"};
+};
+
+TEST_P(BackwardGradients, AreWithinATenThousandthOfAutogradsInFloat32) {
+  expect_near(gradients_of(golden, {.precision = kernels::Precision::f32, .threads = 2}), 1e-4);
+}
+
+TEST_P(BackwardGradients, AreWithinThreeHundredthsOfAutogradsInBfloat16) {
+  expect_near(gradients_of(golden, {.precision = kernels::Precision::bf16, .threads = 2}), 3e-2);
+}
+
+TEST_P(BackwardGradients, AreTheSameBitsForAnyNumberOfThreadsAndWithScratchFiles) {
+  for (const auto precision : {kernels::Precision::f32, kernels::Precision::bf16}) {
+    const auto one = gradients_of(golden, {.precision = precision, .threads = 1});
+    for (const model::ForwardSettings& settings :
+         {model::ForwardSettings{.precision = precision, .threads = 3},
+          model::ForwardSettings{.precision = precision, .threads = 2, .memory_bytes = 0}}) {
+      const auto other = gradients_of(golden, settings);
+      EXPECT_EQ(other.losses, one.losses);
+      EXPECT_EQ(other.gradient, one.gradient);
+      EXPECT_EQ(other.fisher, one.fisher);
+      EXPECT_EQ(other.fisher_by_weight, one.fisher_by_weight);
+      EXPECT_EQ(other.boundaries, one.boundaries);
+    }
+  }
+}
+
+TEST(BackwardGradientsOfALargeVocabulary, AreThoseOfAutogradWhenItComesInChunks) {
+  const GoldenModel golden("demo-model");
+  const GoldenTensors expected(golden.folder + "/gradients.safetensors");
+  ASSERT_GT(golden.config.vocabulary, 3 * 1024u);
+  const auto actual =
+      gradients_of(golden, {.precision = kernels::Precision::f32, .threads = 2}, {.vocabulary_chunk = 1536});
+  const auto losses = expected.floats("nll");
+  for (std::size_t i = 0; i < losses.size(); ++i) EXPECT_NEAR(actual.losses[i], losses[i], 1e-5 * losses[i]);
+  for (const std::string name : {"output.weight", "blk.0.attn_q.weight", "blk.3.ffn_down.weight"}) {
+    EXPECT_LT(relative_error(expected.floats("gradient." + name), actual.gradient.at(name)), 1e-4) << name;
+    EXPECT_LT(relative_error(expected.floats("fisher." + name), actual.fisher.at(name)), 1e-4) << name;
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Golden, BackwardGradients, ::testing::ValuesIn(testing::golden_models()),
+                         [](const auto& name) {
+                           std::string letters;
+                           for (const char c : name.param) letters += c == '-' ? '_' : c;
+                           return letters;
+                         });
+
+}  // namespace
+}  // namespace tessera
