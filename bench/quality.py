@@ -17,10 +17,14 @@ import os
 import re
 import sys
 
-from peers import ALL_TYPES, NEEDS_IMATRIX, Peers, print_machine, print_table, run_for_output, run_measured
+from peers import ALL_TYPES, Peers, print_machine, print_table, run_for_output, run_measured
 from workshop import EMBEDDING_TYPE_WITHOUT_IMPORTANCE, Workshop, sha256, text_name
 
 DATA = "../shared/data"
+
+# llama-quantize --pure ends with an assertion of ggml when it encodes one of these without importance, and
+# llama-imatrix has none for the token embedding; of the other types the embedding is compared as well.
+NOT_FOR_EMBEDDINGS = {"IQ1_S", "IQ2_XXS", "IQ2_XS"}
 
 
 def parse_arguments():
@@ -66,7 +70,7 @@ class QualityWorkshop(Workshop):
         a = self.arguments
         output = self.path(f"{side}.gguf")
         embedding = []
-        if type_name in NEEDS_IMATRIX:
+        if type_name in NOT_FOR_EMBEDDINGS:
             embedding = ["--token-embedding-type", EMBEDDING_TYPE_WITHOUT_IMPORTANCE]
         if side == "llama":
             command = self.peers.quantize_command(type_name, self.model, output, a.threads, self.imatrix, embedding)
