@@ -18,6 +18,7 @@
 
 #include "foundation/codecs/affine_fit-inl.h"
 #include "foundation/codecs/decode_lanes-inl.h"
+#include "foundation/codecs/lane_math-inl.h"
 #include "foundation/codecs/pack_words-inl.h"
 #include "foundation/codecs/tile_encoder-inl.h"
 
@@ -60,7 +61,7 @@ struct AffineFormat {
     search.refine();
     const auto scale = search.scale();
     hn::Store(scale, d, scales.scale);
-    hn::Store(reciprocal_or_zero(scale), d, scales.inverse);
+    hn::Store(inverse_or_zero(scale), d, scales.inverse);
     hn::Store(search.offset(scale), d, scales.offset);
   }
 

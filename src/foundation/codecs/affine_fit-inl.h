@@ -21,6 +21,7 @@
 #include <array>
 #include <cstddef>
 
+#include "foundation/codecs/lane_math-inl.h"
 #include "foundation/codecs/symmetric_fit-inl.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -46,7 +47,7 @@ class AffineFit {
     // So that the range is finite.
     low_ = hn::Max(low_, hn::Set(d, -kLargest));
     range_ = hn::Sub(hn::Min(high_, hn::Set(d, kLargest)), low_);
-    const auto inverse = reciprocal_or_zero(range_);
+    const auto inverse = inverse_or_zero(range_);
     auto weight_sum = hn::Zero(d);
     auto mean_sum = hn::Zero(d);
     for (std::size_t i = 0; i < kWeights; ++i) {

@@ -6,8 +6,8 @@
 //   1. search: the best real scale and minimum of every sub-block (affine_search-inl.h);
 //   2. units: d and dmin from a grid, judged by how the error of each sub-block grows around its optimum;
 //   3. sweeps: with d and dmin rounded to halves, every sub-block takes the integers (sc, mn) of smallest
-//      true error among the neighbours of its optimum; then d and dmin are solved jointly by weighted
-//      least squares with all codes and integers fixed.
+//      true error among the neighbours of its optimum; then d and dmin are solved jointly with all codes
+//      and integers fixed (affine_normal_equations-inl.h).
 // The state of smallest true error is kept. Its d and dmin are stored with a gain correction
 // (gain_correction-inl.h).
 //
@@ -31,6 +31,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "foundation/codecs/affine_normal_equations-inl.h"
 #include "foundation/codecs/affine_search-inl.h"
 #include "foundation/codecs/gain_correction-inl.h"
 #include "foundation/codecs/lane_math-inl.h"
@@ -83,7 +84,7 @@ class AffineSuperBlockFit {
     choose_units();
     Integers best = choose_integers();
     for (int sweep = 1; sweep <= Spec::kSweeps; ++sweep) {
-      solve_units();
+      normal_.solve(d_, dmin_);
       best.keep_better(choose_integers());
     }
     return best;
@@ -197,13 +198,13 @@ class AffineSuperBlockFit {
     result.dmin = nearest_unit(dmin_);
     const Units units{result.d, result.dmin, inverse_or_zero(result.d), inverse_or_zero(result.dmin)};
     result.error = hn::Zero(tag);
-    normal_ = {hn::Zero(tag), hn::Zero(tag), hn::Zero(tag), hn::Zero(tag), hn::Zero(tag)};
+    normal_ = AffineNormalEquations();
     for (std::size_t s = 0; s < kSubBlocks; ++s) {
       const Choice choice = choose_of_sub_block(s, units);
       result.scale[s] = choice.sc;
       result.minimum[s] = choice.mn;
       result.error = hn::Add(result.error, choice.error);
-      add_to_normal_equations(s, choice);
+      normal_.add({choice.sc, choice.mn, choice.sums, mean_[s], importance_sum_[s]});
       optima_[s] = solve_affine(block(s), choice.sums);
     }
     return result;
@@ -260,35 +261,6 @@ class AffineSuperBlockFit {
     return {sc, mn, affine_error(block(s), sums, scale, hn::MulAdd(mn, units.dmin, mean_[s])), sums};
   }
 
-  /// Part 3, second half: d and dmin by least squares,
-  ///   [scale_scale  -scale_minimum  ] [d   ]   [scale_x  ]
-  ///   [scale_minimum -minimum_minimum] [dmin] = [minimum_x]
-  struct NormalEquations {
-    LaneVector scale_scale, scale_minimum, minimum_minimum, scale_x, minimum_x;
-  };
-
-  void add_to_normal_equations(std::size_t s, const Choice& choice) {
-    const auto scaled_q = hn::Mul(choice.sc, choice.sums.q);
-    const auto weighted_minimum = hn::Mul(choice.mn, importance_sum_[s]);
-    normal_.scale_scale = hn::MulAdd(hn::Mul(choice.sc, choice.sc), choice.sums.qq, normal_.scale_scale);
-    normal_.scale_minimum = hn::MulAdd(scaled_q, choice.mn, normal_.scale_minimum);
-    normal_.minimum_minimum = hn::MulAdd(weighted_minimum, choice.mn, normal_.minimum_minimum);
-    normal_.scale_x =
-        hn::Add(normal_.scale_x, hn::MulAdd(choice.sc, choice.sums.xq, hn::Mul(scaled_q, mean_[s])));
-    normal_.minimum_x = hn::MulAdd(weighted_minimum, mean_[s], normal_.minimum_x);
-  }
-
-  void solve_units() {
-    const auto& n = normal_;
-    const auto determinant =
-        hn::NegMulAdd(n.scale_minimum, n.scale_minimum, hn::Mul(n.scale_scale, n.minimum_minimum));
-    const auto d = hn::NegMulAdd(n.scale_minimum, n.minimum_x, hn::Mul(n.scale_x, n.minimum_minimum));
-    const auto dmin = hn::NegMulAdd(n.scale_scale, n.minimum_x, hn::Mul(n.scale_minimum, n.scale_x));
-    const auto solvable = hn::Gt(determinant, hn::Zero(LaneTag()));
-    d_ = hn::IfThenElse(solvable, hn::Div(d, determinant), divide_or_zero(n.scale_x, n.scale_scale));
-    dmin_ = hn::IfThenElse(solvable, hn::Div(dmin, determinant), dmin_);
-  }
-
   alignas(64) float x_[kSubBlocks * kWeights * kLanes];
   alignas(64) float weighted_x_[kSubBlocks * kWeights * kLanes];
   const float* importance_;
@@ -296,7 +268,7 @@ class AffineSuperBlockFit {
   LaneVector mean_[kSubBlocks];
   AffineSolution optima_[kSubBlocks];
   LaneVector d_, dmin_;
-  NormalEquations normal_;
+  AffineNormalEquations normal_;
 };
 
 }  // namespace tessera::codecs::HWY_NAMESPACE

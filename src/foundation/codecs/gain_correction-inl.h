@@ -28,11 +28,18 @@
 HWY_BEFORE_NAMESPACE();
 namespace tessera::codecs::HWY_NAMESPACE {
 
+/// How far the gain is restored.
+struct GainRestoration {
+  float share = 1.0f;          ///< of the error that counts as shrinking; the rest stays
+  float largest_loss = 0.25f;  ///< share of the energy; a larger loss means that the scales saturated
+};
+
 /// The factor for the stored scales of a least-squares code, from sum w x^2 and sum w (x - y)^2 of the block.
-HWY_INLINE LaneVector gain_correction(LaneVector energy, LaneVector error) {
+HWY_INLINE LaneVector gain_correction(LaneVector energy, LaneVector error,
+                                      const GainRestoration& restoration = {}) {
   const LaneTag tag;
-  constexpr float kLargestShare = 0.25f;  // a larger error means that the scales saturated
-  const auto shrunk_by = hn::Clamp(error, hn::Zero(tag), hn::Mul(energy, hn::Set(tag, kLargestShare)));
+  const auto limit = hn::Mul(energy, hn::Set(tag, restoration.largest_loss));
+  const auto shrunk_by = hn::Clamp(hn::Mul(error, hn::Set(tag, restoration.share)), hn::Zero(tag), limit);
   return hn::Add(hn::Set(tag, 1.0f), divide_or_zero(shrunk_by, hn::Sub(energy, shrunk_by)));
 }
 

@@ -10,8 +10,8 @@
 // a model, where the first halves it):
 // - Least squares shrinks: what the codes do not explain of x is missing from every output of the layer, and
 //   such errors add up over inputs and layers where random ones average out. So the stored d is larger than
-//   the one that codes are chosen with: it minimises
-//   sum w (x - y)^2 + kShrinkagePenalty (sum w x (x - y))^2 / sum w x^2.
+//   the one that codes are chosen with (gain_correction-inl.h). At this many bits four fifths of the
+//   correction are best.
 // - Importance is only the diagonal of the inputs' second moments, and from a sample; it enters with an
 //   exponent below 1.
 //
@@ -29,9 +29,11 @@
 #include <cmath>
 #include <cstddef>
 
+#include "foundation/codecs/gain_correction-inl.h"
 #include "foundation/codecs/half-inl.h"
 #include "foundation/codecs/iq1_curve-inl.h"
 #include "foundation/codecs/iq1_search-inl.h"
+#include "foundation/codecs/lane_math-inl.h"
 #include "foundation/codecs/lane_range-inl.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -78,11 +80,8 @@ class Iq1Fit {
       const auto x = hn::Load(df, x_ + i * kLanes);
       energy = hn::MulAdd(hn::Mul(x, x), hn::Set(df, weights_[i]), energy);
     }
-    const auto explained = hn::Mul(hn::Mul(product_, d_), inverse_unless_zero(energy));
-    const auto penalty = hn::Set(df, kShrinkagePenalty);
-    const auto one = hn::Set(df, 1.0f);
-    const auto growth = hn::Div(hn::Add(penalty, one), hn::MulAdd(penalty, explained, one));
-    return round_to_half(df, hn::Mul(code_d(), hn::Min(growth, hn::Set(df, kLargestGrowth))));
+    const auto error = hn::NegMulAdd(product_, d_, energy);
+    return round_to_half(df, hn::Mul(code_d(), gain_correction(energy, error, kGainRestoration)));
   }
 
   LaneVector multiple(std::size_t b) const { return hn::Load(LaneTag(), multiple_ + b * kLanes); }
@@ -96,8 +95,7 @@ class Iq1Fit {
   static constexpr int kSuperScales = 40;
   static constexpr float kFirstSuperScale = 1.0f / 7;
   static constexpr float kSuperScaleRatio = 0.97f;
-  static constexpr float kShrinkagePenalty = 4.0f;
-  static constexpr float kLargestGrowth = 1.5f;  ///< for blocks that the codes hardly explain
+  static constexpr GainRestoration kGainRestoration{.share = 0.8f, .largest_loss = 1.0f / 3};
 
   /// Each sub-block's best scale if all ternary vectors were in the grid, and the shift did nothing but to
   /// displace.
@@ -188,7 +186,7 @@ class Iq1Fit {
   /// The best choices of a sub-block at a given d, by its curves.
   HWY_INLINE BestTwo choose(std::size_t b, LaneVector d) const {
     const LaneTag df;
-    const auto d_per_estimate = hn::Mul(d, inverse_unless_zero(hn::Load(df, estimate_ + b * kLanes)));
+    const auto d_per_estimate = hn::Mul(d, inverse_or_zero(hn::Load(df, estimate_ + b * kLanes)));
     const Choice none{hn::Set(df, hwy::HighestValue<float>()), hn::Set(df, 1.0f), hn::Set(df, kIq1Shift)};
     BestTwo best{none, none};
     for (int i = 0; i < kIq1Multiples; ++i) {

@@ -18,6 +18,7 @@
 #include <hwy/highway.h>
 
 #include "foundation/codecs/iq1_fit-inl.h"
+#include "foundation/codecs/lane_math-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace tessera::codecs::HWY_NAMESPACE {
@@ -50,7 +51,7 @@ struct Iq1SFormat {
     for (std::size_t b = 0; b < kSubBlocks; ++b) {
       hn::Store(result.multiple(b), df, scales.multiple + b * kLanes);
       hn::Store(result.shift(b), df, scales.shift + b * kLanes);
-      hn::Store(inverse_unless_zero(hn::Mul(result.code_d(), result.multiple(b))), df,
+      hn::Store(inverse_or_zero(hn::Mul(result.code_d(), result.multiple(b))), df,
                 scales.inverse + b * kLanes);
     }
   }

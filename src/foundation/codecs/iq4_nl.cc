@@ -17,6 +17,7 @@
 
 #include "foundation/codecs/half-inl.h"
 #include "foundation/codecs/iq4_search-inl.h"
+#include "foundation/codecs/lane_math-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace tessera::codecs::HWY_NAMESPACE {
@@ -45,7 +46,7 @@ struct Iq4NlFormat {
     scale_lanes(x, kBlockWeights, range.reciprocal, in_range);
     const auto d = round_to_half(df, hn::Mul(best_iq4_scale(columns.weights, in_range).scale, range.value));
     hn::Store(d, df, scales.d);
-    hn::Store(inverse_unless_zero(d), df, scales.inverse);
+    hn::Store(inverse_or_zero(d), df, scales.inverse);
   }
 
   static void round(const Columns&, const Scales& scales, std::size_t, const float* HWY_RESTRICT x,

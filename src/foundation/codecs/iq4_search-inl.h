@@ -20,6 +20,7 @@
 #include <cstddef>
 
 #include "foundation/codecs/iq4_levels.h"
+#include "foundation/codecs/lane_math-inl.h"
 #include "foundation/codecs/lane_range-inl.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -123,7 +124,7 @@ struct Iq4Scale {
 HWY_INLINE Iq4Scale best_iq4_scale(const float* HWY_RESTRICT weights, const float* HWY_RESTRICT x) {
   const LaneTag df;
   const auto largest = largest_magnitude(x, kIq4SubBlock);
-  const auto per_target = inverse_unless_zero(largest);
+  const auto per_target = inverse_or_zero(largest);
   auto best_gain = hn::Zero(df);
   Iq4Scale best{hn::Zero(df), hn::Zero(df)};
   const auto consider = [&](LaneVector inverse_scale) HWY_ATTR {
@@ -140,7 +141,7 @@ HWY_INLINE Iq4Scale best_iq4_scale(const float* HWY_RESTRICT weights, const floa
     consider(hn::Mul(per_target, hn::Set(df, target)));
     consider(hn::Mul(per_target, hn::Set(df, -target)));
   }
-  for (int i = 0; i < kIq4Refinements; ++i) consider(inverse_unless_zero(best.scale));
+  for (int i = 0; i < kIq4Refinements; ++i) consider(inverse_or_zero(best.scale));
   return best;
 }
 

@@ -21,6 +21,7 @@
 
 #include "foundation/codecs/half-inl.h"
 #include "foundation/codecs/iq4_search-inl.h"
+#include "foundation/codecs/lane_math-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace tessera::codecs::HWY_NAMESPACE {
@@ -86,7 +87,7 @@ LaneVector choose_super_scale(const Iq4Scale* fits /*[kSubBlocks]*/) {
   auto best = hn::Zero(df);
   const auto consider = [&](float multiple) HWY_ATTR {
     const auto d = hn::Mul(extreme, hn::Set(df, 1.0f / multiple));
-    const auto inverse = inverse_unless_zero(d);
+    const auto inverse = inverse_or_zero(d);
     auto error = hn::Zero(df);
     for (std::size_t b = 0; b < kSubBlocks; ++b) {
       const auto off = hn::NegMulAdd(d, nearest_sub_scale(hn::Mul(fits[b].scale, inverse)), fits[b].scale);
@@ -109,14 +110,14 @@ LaneVector choose_super_scale(const Iq4Scale* fits /*[kSubBlocks]*/) {
 LaneVector choose_sub_scale(const float* HWY_RESTRICT weights, const float* HWY_RESTRICT x, LaneVector d,
                             LaneVector own_scale, Iq4Sums& d_sums) {
   const LaneTag df;
-  const auto centre = nearest_sub_scale(hn::Mul(own_scale, inverse_unless_zero(d)));
+  const auto centre = nearest_sub_scale(hn::Mul(own_scale, inverse_or_zero(d)));
   auto least_error = hn::Set(df, hwy::HighestValue<float>());
   auto best = hn::Zero(df);
   Iq4Sums best_sums{hn::Zero(df), hn::Zero(df)};
   for (const float offset : {0.0f, -1.0f, 1.0f}) {
     const auto sub_scale = nearest_sub_scale(hn::Add(centre, hn::Set(df, offset)));
     const auto scale = hn::Mul(d, sub_scale);
-    const auto sums = iq4_sums(weights, x, inverse_unless_zero(scale));
+    const auto sums = iq4_sums(weights, x, inverse_or_zero(scale));
     const auto error = hn::Mul(scale, hn::MulSub(scale, sums.kk, hn::Add(sums.xk, sums.xk)));
     const auto better = hn::Lt(error, least_error);
     least_error = hn::IfThenElse(better, error, least_error);
@@ -159,7 +160,7 @@ void Iq4XsFormat::fit(const Columns& columns, const float* HWY_RESTRICT x, Scale
   d = hn::Mul(d, range.value);
   hn::Store(d, df, scales.d);
   for (std::size_t i = 0; i < kSubBlocks * kLanes; i += kLanes) {
-    hn::Store(inverse_unless_zero(hn::Mul(d, hn::Load(df, scales.sub_scale + i))), df, scales.inverse + i);
+    hn::Store(inverse_or_zero(hn::Mul(d, hn::Load(df, scales.sub_scale + i))), df, scales.inverse + i);
   }
 }
 

@@ -1,5 +1,4 @@
-// Keeping lanes in range: scaling a block by a power of two, inverses of scales that may be zero, small
-// lookups.
+// Keeping lanes in range: scaling a block by a power of two, small lookups.
 //
 // Include once per SIMD target, after tile_encoder-inl.h.
 
@@ -33,12 +32,6 @@ HWY_INLINE PowerOfTwo power_of_two_below(LaneVector magnitude) {
   const auto exponent = hn::And(hn::BitCast(di, magnitude), hn::Set(di, 0x7F800000));
   const auto bits = hn::Min(hn::Max(exponent, hn::Set(di, 0x00800000)), hn::Set(di, 0x7E800000));
   return {hn::BitCast(df, bits), hn::BitCast(df, hn::Sub(hn::Set(di, 0x7F000000), bits))};
-}
-
-/// 1 / value, or 0 where value is 0.
-HWY_INLINE LaneVector inverse_unless_zero(LaneVector value) {
-  const LaneTag df;
-  return hn::IfThenZeroElse(hn::Eq(value, hn::Zero(df)), hn::Div(hn::Set(df, 1.0f), value));
 }
 
 /// The largest |x| of each lane over [count][kLanes].

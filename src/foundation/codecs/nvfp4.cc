@@ -19,6 +19,7 @@
 #include <hwy/highway.h>
 
 #include "foundation/codecs/fp4_round-inl.h"
+#include "foundation/codecs/lane_math-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace tessera::codecs::HWY_NAMESPACE {
@@ -91,7 +92,7 @@ struct Nvfp4Format {
     for (std::size_t t = 0; t < kSubBlocks; ++t) {
       const auto byte = best_byte(columns.weights + t * kSubBlock, x + t * kSubBlock * kLanes);
       hn::Store(byte, LaneIntTag(), scales.byte + t * kLanes);
-      hn::Store(inverse_unless_zero(scale_of(byte)), LaneTag(), scales.inverse + t * kLanes);
+      hn::Store(inverse_or_zero(scale_of(byte)), LaneTag(), scales.inverse + t * kLanes);
     }
   }
 

@@ -26,6 +26,7 @@
 
 #include "foundation/codecs/gain_correction-inl.h"
 #include "foundation/codecs/half-inl.h"
+#include "foundation/codecs/lane_math-inl.h"
 #include "foundation/codecs/tile_encoder-inl.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -42,13 +43,6 @@ inline LaneVector nearest_integer(LaneVector value) {
 inline LaneVector nearest_product(LaneVector value, LaneVector factor) {
   const auto shift = hn::Set(LaneTag(), kRoundingShift);
   return hn::Sub(hn::MulAdd(value, factor, shift), shift);
-}
-
-/// 1 / value, or 0 where value is too small to matter in a half.
-inline LaneVector reciprocal_or_zero(LaneVector value) {
-  const LaneTag d;
-  const auto matters = hn::Ge(hn::Abs(value), hn::Set(d, kSmallestHalf / 4));
-  return hn::IfThenElseZero(matters, hn::Div(hn::Set(d, 1.0f), value));
 }
 
 /// The scale to store: the nearest finite half, but not zero while `extreme`, the weight of largest
@@ -81,7 +75,7 @@ class SymmetricFit {
   SymmetricFit(const float* importance, const float* x) : importance_(importance) {
     const LaneTag d;
     extreme_ = extreme_weight<kWeights>(x);
-    const auto inverse = reciprocal_or_zero(extreme_);
+    const auto inverse = inverse_or_zero(extreme_);
     energy_ = hn::Zero(d);
     for (std::size_t i = 0; i < kWeights; ++i) {
       const auto u = hn::Mul(hn::Load(d, x + i * kLanes), inverse);

@@ -17,6 +17,7 @@
 #include <hwy/highway.h>
 
 #include "foundation/codecs/decode_lanes-inl.h"
+#include "foundation/codecs/lane_math-inl.h"
 #include "foundation/codecs/pack_words-inl.h"
 #include "foundation/codecs/ternary_fit-inl.h"
 #include "foundation/codecs/tile_encoder-inl.h"
@@ -49,7 +50,7 @@ struct TernaryFormat {
     search.refine();
     search.refine();
     hn::Store(search.corrected_scale(), d, scales.scale);
-    hn::Store(reciprocal_or_zero(search.scale()), d, scales.inverse);
+    hn::Store(inverse_or_zero(search.scale()), d, scales.inverse);
   }
 
   static void round(const Columns&, const Scales& scales, std::size_t, const float* x, std::int32_t* code) {

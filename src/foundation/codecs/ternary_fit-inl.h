@@ -20,6 +20,7 @@
 #include <array>
 #include <cstddef>
 
+#include "foundation/codecs/lane_math-inl.h"
 #include "foundation/codecs/symmetric_fit-inl.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -34,7 +35,7 @@ class TernaryFit {
   TernaryFit(const float* importance, const float* x) : importance_(importance) {
     const LaneTag d;
     extreme_ = hn::Abs(extreme_weight<kTernaryWeights>(x));
-    const auto inverse = reciprocal_or_zero(extreme_);
+    const auto inverse = inverse_or_zero(extreme_);
     auto sum = hn::Zero(d);
     energy_ = hn::Zero(d);
     for (std::size_t i = 0; i < kTernaryWeights; ++i) {
