@@ -94,12 +94,14 @@ def run_for_output(command):
     return done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace")
 
 
-def measure_in_turn(commands, repeat, environments=None):
+def measure_in_turn(commands, repeat, environments=None, fresh=None):
     """Median usage of each named command, run in turn, with what `environments` has for its name; a single round when
-    one takes longer than a minute."""
+    one takes longer than a minute. The file `fresh` is removed before each, or the next would pay for dropping it."""
     runs = {name: [] for name in commands}
     for _ in range(repeat):
         for name, command in commands.items():
+            if fresh and os.path.exists(fresh):
+                os.unlink(fresh)
             runs[name].append(run_measured(command, (environments or {}).get(name)))
         if max(run.seconds for each in runs.values() for run in each) > 60:
             break

@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 """Compares `tessera quantize --pure` with `llama-quantize --pure`, whole process, on generated F16 models.
 
-For every type the two programs and `cp` run in turn, REPEAT times, on the same file in the page cache; the table gives
-medians of the wall clock, and the ratio of processor time, which other load on the machine disturbs less. Without
-llama.cpp its columns are empty. Outputs are thrown away.
+For every type the two programs, `cp` and a durable copy (`cp` and `sync` of the copy: Tessera's files are durable when
+it ends, those of `cp` alone are not) run in turn, REPEAT times, on the same file in the page cache; each starts without
+an output. The table gives medians of the wall clock, and the ratio of processor time, which other load on the machine
+disturbs less. Without llama.cpp its columns are empty. Outputs are thrown away.
 
     bench/quantize_speed.py --program build/tessera --make-model build/bench/make_model --weights 25e6 200e6
 """
@@ -37,6 +38,7 @@ def commands_for(type_name, arguments, peers, model, imatrix, output):
         commands["llama"] = peers.quantize_command(type_name, model, output, arguments.threads,
                                                    imatrix if use_imatrix else None)
     commands["cp"] = ["cp", model, output]
+    commands["durable"] = ["sh", "-c", 'cp "$1" "$2" && sync "$2"', "sh", model, output]
     return commands
 
 
@@ -49,16 +51,18 @@ def compare_at(weights, arguments, peers, folder):
           f"median of {arguments.repeat}, importance matrix: {arguments.imatrix}\n", flush=True)
     rows = []
     for type_name in arguments.types:
-        used = measure_in_turn(commands_for(type_name, arguments, peers, model, imatrix, output), arguments.repeat)
-        ours, llama, copy = used["tessera"], used.get("llama"), used["cp"]
-        rows.append([type_name, f"{ours.seconds:.2f}", f"{llama.seconds:.2f}" if llama else "",
+        used = measure_in_turn(commands_for(type_name, arguments, peers, model, imatrix, output), arguments.repeat,
+                               fresh=output)
+        ours, llama = used["tessera"], used.get("llama")
+        rows.append([type_name, f"{ours.seconds:.3f}", f"{llama.seconds:.3f}" if llama else "",
                      f"{llama.seconds / ours.seconds:.2f}" if llama else "",
                      f"{llama.processor_seconds / ours.processor_seconds:.2f}" if llama else "",
-                     f"{copy.seconds:.2f}", f"{ours.seconds / copy.seconds:.2f}"])
+                     *(f"{value:.3f}" for copy in (used["cp"], used["durable"])
+                       for value in (copy.seconds, ours.seconds / copy.seconds))])
         print("  " + "  ".join(rows[-1]), flush=True)
     print()
-    print_table(["type", "tessera s", "llama-quantize s", "times faster", "less processor time", "cp s", "times cp"],
-                rows)
+    print_table(["type", "tessera s", "llama-quantize s", "times faster", "less processor time", "cp s", "times cp",
+                 "durable copy s", "times durable copy"], rows)
 
 
 def main():
