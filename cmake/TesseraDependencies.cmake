@@ -18,10 +18,10 @@ add_library(tessera_dnnl INTERFACE)
 target_include_directories(tessera_dnnl SYSTEM INTERFACE ${DNNL_INCLUDE_DIR})
 target_link_libraries(tessera_dnnl INTERFACE ${DNNL_LIBRARY})
 find_path(PCRE2_INCLUDE_DIR pcre2.h REQUIRED)
-find_library(PCRE2_LIBRARY pcre2-8 REQUIRED)
+find_library(PCRE2_32_LIBRARY pcre2-32 REQUIRED)  # code points as they are, valid or not
 add_library(tessera_pcre2 INTERFACE)
 target_include_directories(tessera_pcre2 SYSTEM INTERFACE ${PCRE2_INCLUDE_DIR})
-target_link_libraries(tessera_pcre2 INTERFACE ${PCRE2_LIBRARY})
+target_link_libraries(tessera_pcre2 INTERFACE ${PCRE2_32_LIBRARY})
 
 # Optional: llama.cpp's own encoders. Its CMake package also looks for every GPU library it was built with, so the two
 # files that are needed are looked for instead.

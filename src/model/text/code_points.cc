@@ -20,7 +20,8 @@ std::size_t announced_bytes(unsigned lead) {
   return lead < 0xF8 ? 4 : 0;
 }
 
-/// The code point of the `bytes` bytes at `at`; kLast + 1 when they are no sequence.
+/// The code point of the `bytes` bytes at `at`; kLast + 1 when they are no sequence, or a needlessly long
+/// one.
 char32_t decode(std::string_view text, std::size_t at, std::size_t bytes) {
   constexpr std::array<unsigned, 5> kLeadBits = {0, 0x7F, 0x1F, 0x0F, 0x07};
   if (bytes == 0 || at + bytes > text.size()) return kLast + 1;
@@ -30,7 +31,7 @@ char32_t decode(std::string_view text, std::size_t at, std::size_t bytes) {
     if ((byte & 0xC0u) != 0x80u) return kLast + 1;
     code_point = code_point << 6 | (byte & 0x3Fu);
   }
-  return code_point;
+  return utf8_bytes(code_point) == bytes ? code_point : kLast + 1;
 }
 
 }  // namespace
@@ -52,6 +53,10 @@ std::vector<char32_t> code_points_of(std::string_view text) {
     at += is_valid ? bytes : 1;
   }
   return code_points;
+}
+
+std::size_t utf8_bytes(char32_t code_point) {
+  return code_point < 0x80 ? 1 : code_point < 0x800 ? 2 : code_point < 0x10000 ? 3 : 4;
 }
 
 void append_utf8(char32_t code_point, std::string& text) {

@@ -7,6 +7,7 @@
 
 #include "foundation/base/error.h"
 #include "foundation/base/printable.h"
+#include "model/text/byte_level_tokenizer.h"
 #include "model/text/sentencepiece_tokenizer.h"
 
 namespace tessera::model {
@@ -61,6 +62,7 @@ std::unique_ptr<Tokenizer> make_tokenizer(const gguf::Metadata& metadata, const 
   const auto model = metadata.text("tokenizer.ggml.model");
   if (!model) throw BadFileError({.file = file}, "tokenizer.ggml.model is missing: there is no tokenizer");
   if (*model == "llama") return make_sentencepiece_tokenizer(metadata, file);
+  if (*model == "gpt2") return make_byte_level_tokenizer(metadata, file);
   throw BadFileError(
       {.file = file},
       fmt::format("the tokenizer is of the kind '{}'; known are llama (SentencePiece) and gpt2 "
