@@ -11,7 +11,8 @@ endif()
 find_package(CLI11 REQUIRED)
 include(TesseraProtobuf)
 
-# Debian's CMake package of oneDNN asks for OpenCL's development files, which nothing here needs; PCRE2 comes without one.
+# Debian's CMake package of oneDNN asks for OpenCL's development files, which nothing here needs; PCRE2 and xxHash come
+# without one.
 find_path(DNNL_INCLUDE_DIR dnnl.hpp REQUIRED)
 find_library(DNNL_LIBRARY dnnl REQUIRED)
 add_library(tessera_dnnl INTERFACE)
@@ -22,6 +23,12 @@ find_library(PCRE2_32_LIBRARY pcre2-32 REQUIRED)  # code points as they are, val
 add_library(tessera_pcre2 INTERFACE)
 target_include_directories(tessera_pcre2 SYSTEM INTERFACE ${PCRE2_INCLUDE_DIR})
 target_link_libraries(tessera_pcre2 INTERFACE ${PCRE2_32_LIBRARY})
+
+find_path(XXHASH_INCLUDE_DIR xxhash.h REQUIRED)
+find_library(XXHASH_LIBRARY xxhash REQUIRED)
+add_library(tessera_xxhash INTERFACE)
+target_include_directories(tessera_xxhash SYSTEM INTERFACE ${XXHASH_INCLUDE_DIR})
+target_link_libraries(tessera_xxhash INTERFACE ${XXHASH_LIBRARY})
 
 # Optional: llama.cpp's own encoders. Its CMake package also looks for every GPU library it was built with, so the two
 # files that are needed are looked for instead.

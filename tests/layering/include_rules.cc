@@ -26,6 +26,7 @@ struct Exclusive {
 constexpr std::array kExclusive{
     Exclusive{"oneapi/dnnl/", "src/foundation/kernels/gemm.cc"},
     Exclusive{"dnnl", "src/foundation/kernels/gemm.cc"},
+    Exclusive{"xxh", "src/foundation/base/content_hash.cc"},
     Exclusive{"ggml", "src/foundation/codecs/ggml_encoder.cc"},
     Exclusive{"pcre2", "src/model/text/word_splitter.cc"},
     Exclusive{"CLI/", "cli/"},

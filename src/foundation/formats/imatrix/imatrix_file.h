@@ -23,13 +23,13 @@ struct Entry {
   /// [experts, columns]: sum over tokens of what the method measures (the squared activation, unless the file
   /// says otherwise); finite, not negative
   std::vector<float> sums;
-  /// [experts]: tokens summed; 0: the expert was never seen. The legacy form stores a number of calls
-  /// instead, of which only the quotient sums / counts means anything.
+  /// [experts]: tokens summed (windows for the method gradient); 0: the expert was never seen. The legacy
+  /// form stores a number of calls instead, of which only the quotient sums / counts means anything.
   std::vector<std::uint64_t> counts;
   std::vector<float> maxima = {};       ///< [experts, columns]: largest |activation|
   std::vector<float> signed_sums = {};  ///< [experts, columns]: sum of the activation itself
-  /// How much the loss depends on the whole tensor, in nats per token; docs/imatrix.md says what each method
-  /// stores. Finite, not negative.
+  /// How much the loss depends on the whole tensor: the mean that `importance` gives, summed over all columns
+  /// and experts. Finite, not negative.
   std::optional<float> sensitivity = std::nullopt;
 
   std::uint64_t experts() const { return counts.size(); }

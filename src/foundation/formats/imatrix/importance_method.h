@@ -7,12 +7,12 @@
 
 namespace tessera::imatrix {
 
-/// What was summed over the tokens x_t that enter a linear with weights w, per column c. With g = dL/dw, L
-/// the negative log-likelihood of the next token in nats:
+/// What was summed, per column c of a weight W whose inputs are x and for whose outputs y the loss (negative
+/// log-likelihood of the next token in nats, summed over a window) has the gradient g = dL/dy:
 enum class ImportanceMethod {
-  activation,  ///< x_tc^2: what llama.cpp's importance matrices hold
-  gradient,    ///< sum over rows r of |g_rc * w_rc|
-  fisher,      ///< sum over rows r of g_rc^2: the diagonal of the empirical Fisher matrix
+  activation,  ///< over tokens t: x_tc^2, which is what llama.cpp's importance matrices hold
+  gradient,  ///< over windows: sum over rows r of |G_rc W_rc|, G = sum over the window's tokens of g_t x_t^T
+  fisher,    ///< over tokens t: sum over rows r of (g_tr x_tc)^2, the diagonal of the empirical Fisher matrix
 };
 
 inline constexpr std::array kAllImportanceMethods = {ImportanceMethod::activation, ImportanceMethod::gradient,
