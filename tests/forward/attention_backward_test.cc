@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <random>
 #include <vector>
@@ -36,47 +37,55 @@ struct Operands {
   std::vector<float> result_gradient;  ///< [tokens, heads * head_size]
 };
 
-AttentionGradients scalar_gradients(const DecoderConfig& config, const Operands& x, std::uint32_t window) {
+/// In float64, in the rows of AttentionHeads.
+struct ScalarGradients {
+  std::vector<double> queries, keys, values;
+};
+
+/// Adds what one query head of one token passes back to the keys and values in [first, t].
+void add_query(const DecoderConfig& config, const Operands& x, std::size_t head, std::size_t t,
+               std::size_t first, ScalarGradients& result) {
   const std::size_t size = config.head_size;
-  AttentionGradients result(config, kTokens);
-  std::vector<double> dk(x.keys.size());
-  std::vector<double> dv(x.values.size());
+  const std::size_t group = config.group();
+  const std::size_t query = ((head / group * kTokens + t) * group + head % group) * size;
+  const std::size_t key = head / group * kTokens * size;
+  const std::size_t gradient = (t * config.heads + head) * size;
   const double scale = 1 / std::sqrt(static_cast<double>(size));
-  for (std::size_t head = 0; head < config.heads; ++head) {
-    const std::size_t group = config.group();
-    for (std::size_t t = 0; t < kTokens; ++t) {
-      const float* q = &x.queries[((head / group * kTokens + t) * group + head % group) * size];
-      const float* gradient = &x.result_gradient[(t * config.heads + head) * size];
-      const std::size_t first = window == 0 || t < window ? 0 : t + 1 - window;
-      std::vector<double> p(t + 1);
-      std::vector<double> dp(t + 1);
-      double sum = 0;
-      for (std::size_t s = first; s <= t; ++s) {
-        const std::size_t key = (head / group * kTokens + s) * size;
-        double score = 0;
-        for (std::size_t i = 0; i < size; ++i) {
-          score += double{q[i]} * x.keys[key + i];
-          dp[s] += double{gradient[i]} * x.values[key + i];
-        }
-        sum += p[s] = std::exp(scale * score);
-      }
-      double mean = 0;
-      for (std::size_t s = first; s <= t; ++s) mean += (p[s] /= sum) * dp[s];
-      for (std::size_t i = 0; i < size; ++i) {
-        double dq = 0;
-        for (std::size_t s = first; s <= t; ++s) {
-          const std::size_t key = (head / group * kTokens + s) * size + i;
-          const double ds = scale * p[s] * (dp[s] - mean);
-          dq += ds * x.keys[key];
-          dk[key] += ds * q[i];
-          dv[key] += p[s] * gradient[i];
-        }
-        result.queries[static_cast<std::size_t>(q - x.queries.data()) + i] = static_cast<float>(dq);
-      }
+  std::vector<double> p(t + 1);
+  std::vector<double> dp(t + 1);
+  double sum = 0;
+  for (std::size_t s = first; s <= t; ++s) {
+    double score = 0;
+    for (std::size_t i = 0; i < size; ++i) {
+      score += double{x.queries[query + i]} * x.keys[key + s * size + i];
+      dp[s] += double{x.result_gradient[gradient + i]} * x.values[key + s * size + i];
+    }
+    sum += p[s] = std::exp(scale * score);
+  }
+  double mean = 0;
+  for (std::size_t s = first; s <= t; ++s) mean += (p[s] /= sum) * dp[s];
+  for (std::size_t s = first; s <= t; ++s) {
+    const double ds = scale * p[s] * (dp[s] - mean);
+    for (std::size_t i = 0; i < size; ++i) {
+      result.queries[query + i] += ds * x.keys[key + s * size + i];
+      result.keys[key + s * size + i] += ds * x.queries[query + i];
+      result.values[key + s * size + i] += p[s] * x.result_gradient[gradient + i];
     }
   }
-  result.keys.assign(dk.begin(), dk.end());
-  result.values.assign(dv.begin(), dv.end());
+}
+
+AttentionGradients scalar_gradients(const DecoderConfig& config, const Operands& x, std::uint32_t window) {
+  ScalarGradients sums{std::vector<double>(x.queries.size()), std::vector<double>(x.keys.size()),
+                       std::vector<double>(x.values.size())};
+  for (std::size_t head = 0; head < config.heads; ++head) {
+    for (std::size_t t = 0; t < kTokens; ++t)
+      add_query(config, x, head, t, window == 0 || t < window ? 0 : t + 1 - window, sums);
+  }
+  AttentionGradients result(config, kTokens);
+  const auto to_float = [](double value) { return static_cast<float>(value); };
+  std::ranges::transform(sums.queries, result.queries.begin(), to_float);
+  std::ranges::transform(sums.keys, result.keys.begin(), to_float);
+  std::ranges::transform(sums.values, result.values.begin(), to_float);
   return result;
 }
 

@@ -67,7 +67,7 @@ Gradients gradients_of(const GoldenModel& golden, const model::ForwardSettings& 
   BothMethods methods(settings);
   Gradients result;
   const auto windows = static_cast<double>(golden.batch().windows());
-  backward.run_forward(never);
+  backward.run_forward(golden.config.layers, never);
   const auto output = forward.loader().output();
   result.losses = backward.run_output(output, methods, never);
   take(methods, output.output.tensor, "output.weight", windows, result);
@@ -111,7 +111,7 @@ class BackwardGradients : public ::testing::TestWithParam<std::string> {
       EXPECT_LT(relative_error(expected.floats(prefix + name), columns.at(name)), tolerance)
           << prefix << name;
     }
-    EXPECT_EQ(compared, columns.size()) ;
+    EXPECT_EQ(compared, columns.size());
     EXPECT_EQ(compared, 7 * golden.config.layers + 1);
   }
 
@@ -141,6 +141,58 @@ TEST_P(BackwardGradients, AreTheSameBitsForAnyNumberOfThreadsAndWithScratchFiles
       EXPECT_EQ(other.boundaries, one.boundaries);
     }
   }
+}
+
+TEST(BackwardPass, GoesOnFromStoredGradientsWithTheSameBits) {
+  const GoldenModel golden("demo-model");
+  const model::ForwardSettings settings{.precision = kernels::Precision::bf16, .threads = 2};
+  const std::uint32_t layers = golden.config.layers;
+  const StopFlag never;
+  BothMethods whole(settings);
+  model::ForwardPass forward(*golden.model.weights, golden.config, golden.batch(), settings);
+  model::BackwardPass backward(forward);
+  backward.run_forward(layers, never);
+  backward.run_output(forward.loader().output(), whole, never);
+  backward.run_layer(forward.loader().layer(layers - 1), layers - 1, whole, never);
+  const auto stored = backward.gradients().bytes();
+
+  BothMethods rest(settings);
+  model::ForwardPass forward_again(*golden.model.weights, golden.config, golden.batch(), settings);
+  model::BackwardPass resumed(forward_again);
+  resumed.run_forward(layers - 1, never);
+  std::ranges::copy(stored, resumed.gradients().bytes().begin());
+  const auto weights = forward.loader().layer(layers - 2);
+  backward.run_layer(weights, layers - 2, whole, never);
+  resumed.run_layer(weights, layers - 2, rest, never);
+  EXPECT_TRUE(std::ranges::equal(backward.gradients().bytes(), resumed.gradients().bytes()));
+  for (const auto* linear : model::LayerBackward::linears(weights)) {
+    const auto sums = whole.gradient.take(linear->tensor);
+    EXPECT_FALSE(sums.empty());
+    EXPECT_EQ(rest.gradient.take(linear->tensor), sums);
+    EXPECT_EQ(rest.fisher.take(linear->tensor), whole.fisher.take(linear->tensor));
+  }
+}
+
+TEST(BackwardPass, StopsWhenAskedTo) {
+  const GoldenModel golden("qwen3");
+  const model::ForwardSettings settings{.precision = kernels::Precision::f32, .threads = 2};
+  BothMethods methods(settings);
+  model::ForwardPass forward(*golden.model.weights, golden.config, golden.batch(), settings);
+  model::BackwardPass backward(forward);
+  StopFlag stop;
+  backward.run_forward(golden.config.layers, stop);
+  stop.request();
+  EXPECT_THROW(backward.run_output(forward.loader().output(), methods, stop), InterruptedError);
+  const auto layer = golden.config.layers - 1;
+  EXPECT_THROW(backward.run_layer(forward.loader().layer(layer), layer, methods, stop), InterruptedError);
+}
+
+TEST(GradientStatistics, OfATensorThatWasNotSeenAreEmpty) {
+  model::GradientImportance gradient({});
+  model::FisherImportance fisher({}, model::FisherDetail::columns);
+  EXPECT_TRUE(gradient.take(7).empty());
+  EXPECT_TRUE(fisher.take(7).empty());
+  EXPECT_TRUE(fisher.take_weights(7).empty());
 }
 
 TEST(BackwardGradientsOfALargeVocabulary, AreThoseOfAutogradWhenItComesInChunks) {

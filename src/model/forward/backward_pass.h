@@ -3,7 +3,7 @@
 // entered it. One layer's weights are resident at a time.
 //
 //   BackwardPass backward(forward);
-//   backward.run_forward(stop);                              // keeps the hidden states before every layer
+//   backward.run_forward(layers, stop);                      // keeps the hidden states before every layer
 //   backward.run_output(forward.loader().output(), observer, stop);
 //   for (layer = layers; layer-- > 0;)
 //     backward.run_layer(forward.loader().layer(layer), layer, observer, stop);
@@ -32,9 +32,9 @@ class BackwardPass {
   /// `forward` outlives it. Throws IoError when a scratch file is needed and cannot be made.
   explicit BackwardPass(ForwardPass& forward, const BackwardSettings& settings = {});
 
-  /// Embeds all windows and takes them to the last layer. All functions throw InterruptedError when `stop`
-  /// asks for it; nothing here is then of further use.
-  void run_forward(const StopFlag& stop, const WindowsDone& done = {});
+  /// Embeds all windows and takes them through the first `layers` layers, once. All functions throw
+  /// InterruptedError when `stop` asks for it; nothing here is then of further use.
+  void run_forward(std::uint32_t layers, const StopFlag& stop, const WindowsDone& done = {});
 
   /// Fills gradients() with those of what left the last layer. Returns the loss of each window in nats.
   std::vector<double> run_output(const OutputWeights& weights, GradientObserver& observer,
@@ -47,7 +47,8 @@ class BackwardPass {
 
   /// With respect to the hidden states at the boundary that the walk has come to.
   const HiddenStates& gradients() const { return gradients_; }
-  /// For checkpoints: a walk goes on from the stored bytes after run_forward.
+  /// For checkpoints: with the bytes of an earlier walk that had come down to `layer`, and after run_forward
+  /// through `layer` layers, the walk goes on at layer - 1.
   HiddenStates& gradients() { return gradients_; }
 
  private:
