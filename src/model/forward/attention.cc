@@ -1,7 +1,9 @@
 #include "model/forward/attention.h"
 
 #include <algorithm>
+#include <cassert>
 #include <cmath>
+#include <cstring>
 
 #include "foundation/kernels/softmax.h"
 
@@ -18,6 +20,16 @@ constexpr std::size_t kMostSteps = 16;
 
 std::size_t round_up(std::size_t value, std::size_t step) { return (value + step - 1) / step * step; }
 
+/// The `heads` blocks of `positions` rows each, now with room for `more_positions`.
+kernels::Matrix spread(const kernels::Matrix& rows, std::size_t heads, std::size_t positions,
+                       std::size_t more_positions) {
+  kernels::Matrix result(rows.precision(), heads * more_positions, rows.columns());
+  for (std::size_t head = 0; head < heads; ++head) {
+    std::memcpy(result.row(head * more_positions), rows.row(head * positions), rows.bytes() / heads);
+  }
+  return result;
+}
+
 }  // namespace
 
 AttentionHeads::AttentionHeads(const DecoderConfig& config, kernels::Precision precision,
@@ -27,6 +39,21 @@ AttentionHeads::AttentionHeads(const DecoderConfig& config, kernels::Precision p
       queries(precision, config.heads * query_tokens, config.head_size),
       keys(precision, config.kv_heads * key_positions, config.head_size),
       values(precision, config.kv_heads * key_positions, config.head_size) {}
+
+void AttentionHeads::set_query_tokens(std::size_t query_tokens) {
+  if (query_tokens == tokens) return;
+  queries =
+      kernels::Matrix(queries.precision(), queries.rows() / tokens * query_tokens, queries.columns());
+  tokens = query_tokens;
+}
+
+void AttentionHeads::grow(std::size_t key_positions) {
+  assert(key_positions >= positions);
+  const std::size_t heads = keys.rows() / positions;
+  keys = spread(keys, heads, positions, key_positions);
+  values = spread(values, heads, positions, key_positions);
+  positions = key_positions;
+}
 
 std::size_t first_visible_key(std::size_t position, std::uint32_t window) {
   return window == 0 || position < window ? 0 : position + 1 - window;
@@ -88,7 +115,7 @@ void Attention::run(const AttentionHeads& heads, const AttentionShape& shape,
                         mixed_.data());
       for (std::size_t row = 0; row < rows; ++row) {
         const std::size_t head = kv_head * group_ + row % group_;
-        result.store(block.first_token + row / group_, head * head_size_,
+        result.store(shape.first_row + block.first_token + row / group_, head * head_size_,
                      std::span(mixed_).subspan(row * head_size_, head_size_));
       }
     }

@@ -1,4 +1,5 @@
-// Causal attention with grouped queries (Ainslie et al., arXiv 2305.13245) over one window:
+// Causal attention with grouped queries (Ainslie et al., arXiv 2305.13245) over one window, or over the keys and
+// values that a sequence has gathered so far:
 //
 //   result[t, h] = sum over keys s of softmax_s(q[t, h] . k[s] / sqrt(head_size)) v[s],  s <= position of t
 //
@@ -23,6 +24,11 @@ struct AttentionHeads {
   AttentionHeads(const DecoderConfig& config, kernels::Precision precision, std::size_t query_tokens,
                  std::size_t key_positions);
 
+  /// Makes room for another number of queries; those held are lost.
+  void set_query_tokens(std::size_t query_tokens);
+  /// Makes room for more positions; keys and values stay.
+  void grow(std::size_t key_positions);
+
   std::size_t tokens;     ///< queries
   std::size_t positions;  ///< keys; the last `tokens` of the first `first_position + tokens` are the queries'
   kernels::Matrix queries;
@@ -33,6 +39,7 @@ struct AttentionHeads {
 struct AttentionShape {
   std::size_t first_position = 0;  ///< of the first query among the keys
   std::uint32_t window = 0;        ///< tokens that a query sees, itself included; 0: all before it
+  std::size_t first_row = 0;       ///< of the first query in the result
 };
 
 /// A range of query tokens and the keys they meet.
@@ -55,7 +62,7 @@ class Attention {
  public:
   Attention(const DecoderConfig& config, kernels::Precision precision);
 
-  /// Writes rows [0, heads.tokens) of `result`, [tokens, query_width].
+  /// Writes heads.tokens rows of `result`, [.., query_width].
   void run(const AttentionHeads& heads, const AttentionShape& shape, kernels::MatrixProducts& products,
            kernels::Matrix& result);
 

@@ -34,10 +34,12 @@ TileActivations::TileActivations(const DecoderConfig& config, kernels::Precision
       ffn_activation(precision, tokens, config.feed_forward) {}
 
 LayerForward::LayerForward(const DecoderConfig& config, const kernels::RopeTable& rope,
-                           kernels::Precision precision, std::size_t context)
+                           kernels::Precision precision, std::size_t context,
+                           kernels::TiledProducts* tiled)
     : config_(config),
       rope_(rope),
       precision_(precision),
+      tiled_(tiled),
       attention_(config, precision),
       tile_(config, precision, std::min(context, kTileTokens)),
       heads_(config, precision, context, context),
@@ -79,7 +81,8 @@ void LayerForward::project_heads(const LayerWeights& weights, std::size_t tokens
 }
 
 void LayerForward::place_heads(const LayerWeights& weights, std::size_t tokens, std::size_t first_token,
-                               std::size_t first_position, TileActivations& tile, AttentionHeads& heads) {
+                               std::size_t first_position, TileActivations& tile, AttentionHeads& heads,
+                               std::size_t first_row) {
   const std::size_t size = config_.head_size;
   const std::size_t group = config_.group();
   const auto rotated = [&](std::span<float> head, std::span<const float> norm, std::size_t position) {
@@ -97,11 +100,12 @@ void LayerForward::place_heads(const LayerWeights& weights, std::size_t tokens, 
     for (std::size_t head = 0; head < config_.heads; ++head) {
       const std::size_t row = (head / group * heads.tokens + first_token + t) * group + head % group;
       heads.queries.store(
-          row, rotated(row_of(tile.query, t * config_.heads + head, size), weights.query_norm, position));
+          row, rotated(row_of(tile.query, (first_row + t) * config_.heads + head, size), weights.query_norm,
+                       position));
     }
     for (std::size_t head = 0; head < config_.kv_heads; ++head) {
       const std::size_t row = head * heads.positions + position;
-      const std::size_t source = t * config_.kv_heads + head;
+      const std::size_t source = (first_row + t) * config_.kv_heads + head;
       heads.keys.store(row, rotated(row_of(tile.key, source, size), weights.key_norm, position));
       heads.values.store(row, row_of(tile.value, source, size));
     }
@@ -151,13 +155,17 @@ void LayerForward::apply(const Linear& linear, std::size_t tokens, const kernels
   const bool watched = watch_.observer != nullptr && watch_.observer->wants_outputs();
   if (watched) output_.resize(values.size());
   const auto target = watched ? std::span(output_) : values;
-  products_.multiply({.m = tokens,
-                      .n = linear.outputs(),
-                      .k = linear.inputs(),
-                      .precision = precision_,
-                      .b_transposed = true,
-                      .accumulate = accumulate && !watched},
-                     input.row(first_row), linear.weight.data(), target.data());
+  if (tiled_ != nullptr) {
+    tiled_->multiply({input, first_row, tokens}, linear.weight, accumulate && !watched, target);
+  } else {
+    products_.multiply({.m = tokens,
+                        .n = linear.outputs(),
+                        .k = linear.inputs(),
+                        .precision = precision_,
+                        .b_transposed = true,
+                        .accumulate = accumulate && !watched},
+                       input.row(first_row), linear.weight.data(), target.data());
+  }
   add_bias(linear.bias, tokens, target);
   if (!watched) return;
   watch_.observer->linear_output({linear.tensor, target, watch_.place});

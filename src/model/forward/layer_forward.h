@@ -15,6 +15,7 @@
 
 #include "foundation/kernels/gemm.h"
 #include "foundation/kernels/rope.h"
+#include "foundation/kernels/tiled_products.h"
 #include "model/forward/attention.h"
 #include "model/forward/forward_observer.h"
 #include "model/forward/hidden_states.h"
@@ -42,9 +43,11 @@ struct TileActivations {
 
 class LayerForward {
  public:
-  /// For windows of `context` tokens, which bound run alone and not its steps. Config and table outlive it.
+  /// For windows of `context` tokens, which bound run alone and not its steps. Config, table and `tiled`
+  /// outlive it. With `tiled` the linears divide their products among its threads; otherwise this thread
+  /// computes them whole.
   LayerForward(const DecoderConfig& config, const kernels::RopeTable& rope, kernels::Precision precision,
-               std::size_t context);
+               std::size_t context, kernels::TiledProducts* tiled = nullptr);
 
   /// Takes one window of `states` through the layer. `observer` may be null.
   void run(const LayerWeights& weights, std::uint32_t layer, std::size_t window, std::size_t lane,
@@ -55,10 +58,11 @@ class LayerForward {
 
   /// attention_input, query, key and value of tile.hidden.
   void project_heads(const LayerWeights& weights, std::size_t tokens, TileActivations& tile);
-  /// Norm and rotation of query and key heads, into rows of `heads`: token `first_token` among its queries,
-  /// and position `first_position` among its keys.
+  /// Norm and rotation of query and key heads, from rows of `tile` on `first_row` into rows of `heads`: token
+  /// `first_token` among its queries, and position `first_position` among its keys.
   void place_heads(const LayerWeights& weights, std::size_t tokens, std::size_t first_token,
-                   std::size_t first_position, TileActivations& tile, AttentionHeads& heads);
+                   std::size_t first_position, TileActivations& tile, AttentionHeads& heads,
+                   std::size_t first_row = 0);
   /// hidden += Wo rows of `attended` from `first_row` on.
   void add_attention(const LayerWeights& weights, std::size_t tokens, const kernels::Matrix& attended,
                      std::size_t first_row, TileActivations& tile);
@@ -87,6 +91,7 @@ class LayerForward {
   const DecoderConfig& config_;
   const kernels::RopeTable& rope_;
   kernels::Precision precision_;
+  kernels::TiledProducts* tiled_;
   kernels::MatrixProducts products_;
   Attention attention_;
   TileActivations tile_;

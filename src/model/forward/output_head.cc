@@ -16,10 +16,11 @@ constexpr std::size_t kMostTile = 256;
 }  // namespace
 
 OutputHead::OutputHead(const DecoderConfig& config, const OutputWeights& weights,
-                       kernels::Precision precision)
+                       kernels::Precision precision, kernels::TiledProducts* tiled)
     : config_(config),
       weights_(weights),
       precision_(precision),
+      tiled_(tiled),
       tile_(std::clamp(kLogitsPerTile / config.vocabulary, kLeastTile, kMostTile)),
       hidden_(tile_ * config.embedding),
       row_(config.embedding),
@@ -44,9 +45,13 @@ std::span<float> OutputHead::logits(std::span<const float> hidden) {
   const std::size_t vocabulary = config_.vocabulary;
   if (logits_.size() < count * vocabulary) logits_.resize(count * vocabulary);
   const auto result = std::span(logits_).first(count * vocabulary);
-  products_.multiply(
-      {.m = count, .n = vocabulary, .k = columns, .precision = precision_, .b_transposed = true},
-      input_.data(), weights_.output.weight.data(), result.data());
+  if (tiled_ != nullptr) {
+    tiled_->multiply({input_, 0, count}, weights_.output.weight, false, result);
+  } else {
+    products_.multiply(
+        {.m = count, .n = vocabulary, .k = columns, .precision = precision_, .b_transposed = true},
+        input_.data(), weights_.output.weight.data(), result.data());
+  }
   if (!weights_.output.bias.empty()) {
     for (std::size_t row = 0; row < count; ++row) {
       kernels::add(weights_.output.bias, result.subspan(row * vocabulary, vocabulary));

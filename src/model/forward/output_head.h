@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "foundation/kernels/gemm.h"
+#include "foundation/kernels/tiled_products.h"
 #include "model/forward/hidden_states.h"
 #include "model/forward/layer_weights.h"
 
@@ -14,8 +15,9 @@ namespace tessera::model {
 /// One worker's output head: its scratch memory.
 class OutputHead {
  public:
-  /// Config and weights outlive it.
-  OutputHead(const DecoderConfig& config, const OutputWeights& weights, kernels::Precision precision);
+  /// Config, weights and `tiled` outlive it; `tiled` as in LayerForward.
+  OutputHead(const DecoderConfig& config, const OutputWeights& weights, kernels::Precision precision,
+             kernels::TiledProducts* tiled = nullptr);
 
   /// Positions that logits() takes at once: as many as keep its result to tens of megabytes.
   std::size_t tile() const { return tile_; }
@@ -34,6 +36,7 @@ class OutputHead {
   const DecoderConfig& config_;
   const OutputWeights& weights_;
   kernels::Precision precision_;
+  kernels::TiledProducts* tiled_;
   std::size_t tile_;
   kernels::MatrixProducts products_;
   std::vector<float> hidden_;  ///< [tile, e]
