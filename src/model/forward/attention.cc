@@ -42,8 +42,7 @@ AttentionHeads::AttentionHeads(const DecoderConfig& config, kernels::Precision p
 
 void AttentionHeads::set_query_tokens(std::size_t query_tokens) {
   if (query_tokens == tokens) return;
-  queries =
-      kernels::Matrix(queries.precision(), queries.rows() / tokens * query_tokens, queries.columns());
+  queries = kernels::Matrix(queries.precision(), queries.rows() / tokens * query_tokens, queries.columns());
   tokens = query_tokens;
 }
 

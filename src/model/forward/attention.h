@@ -1,5 +1,5 @@
-// Causal attention with grouped queries (Ainslie et al., arXiv 2305.13245) over one window, or over the keys and
-// values that a sequence has gathered so far:
+// Causal attention with grouped queries (Ainslie et al., arXiv 2305.13245) over one window, or over the keys
+// and values that a sequence has gathered so far:
 //
 //   result[t, h] = sum over keys s of softmax_s(q[t, h] . k[s] / sqrt(head_size)) v[s],  s <= position of t
 //

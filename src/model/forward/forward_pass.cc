@@ -14,8 +14,11 @@ namespace {
 /// Enough to keep every core of a large machine busy, few enough for an accumulator each.
 constexpr std::size_t kMostLanes = 64;
 
-void check_tokens(const TokenBatch& batch, const DecoderConfig& config, const std::string& file) {
-  for (const std::int32_t token : batch.tokens) {
+}  // namespace
+
+void check_tokens(std::span<const std::int32_t> tokens, const DecoderConfig& config,
+                  const std::string& file) {
+  for (const std::int32_t token : tokens) {
     if (token >= 0 && static_cast<std::uint32_t>(token) < config.vocabulary) continue;
     throw BadFileError({.file = file, .tensor = "token_embd.weight"},
                        fmt::format("the text has token {}, but the model's vocabulary has {} tokens; the "
@@ -23,8 +26,6 @@ void check_tokens(const TokenBatch& batch, const DecoderConfig& config, const st
                                    token, config.vocabulary));
   }
 }
-
-}  // namespace
 
 ForwardPass::ForwardPass(const WeightSource& source, const DecoderConfig& config, const TokenBatch& batch,
                          const ForwardSettings& settings)
@@ -35,7 +36,7 @@ ForwardPass::ForwardPass(const WeightSource& source, const DecoderConfig& config
       rope_(config.rope, static_cast<std::uint32_t>(batch.context)),
       states_(batch.windows(), batch.context, config.embedding,
               {settings.precision, settings.memory_bytes, settings.scratch_folder}) {
-  check_tokens(batch, config, source.name());
+  check_tokens(batch.tokens, config, source.name());
   const auto threads = static_cast<std::size_t>(resolve_threads(settings.threads));
   for (std::size_t i = 0; i < std::min(threads, lanes()); ++i) {
     workers_.emplace_back(config, rope_, settings.precision, batch.context);

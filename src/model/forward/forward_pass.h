@@ -39,6 +39,9 @@ struct TokenBatch {
   }
 };
 
+/// Throws BadFileError naming `file`, the model, on a token that its vocabulary does not have.
+void check_tokens(std::span<const std::int32_t> tokens, const DecoderConfig& config, const std::string& file);
+
 /// Called from several threads at a time with the share of a layer's windows that are done.
 using WindowsDone = std::function<void(std::size_t done, std::size_t total)>;
 

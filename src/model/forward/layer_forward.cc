@@ -34,8 +34,7 @@ TileActivations::TileActivations(const DecoderConfig& config, kernels::Precision
       ffn_activation(precision, tokens, config.feed_forward) {}
 
 LayerForward::LayerForward(const DecoderConfig& config, const kernels::RopeTable& rope,
-                           kernels::Precision precision, std::size_t context,
-                           kernels::TiledProducts* tiled)
+                           kernels::Precision precision, std::size_t context, kernels::TiledProducts* tiled)
     : config_(config),
       rope_(rope),
       precision_(precision),
@@ -99,9 +98,8 @@ void LayerForward::place_heads(const LayerWeights& weights, std::size_t tokens, 
     const std::size_t position = first_position + t;
     for (std::size_t head = 0; head < config_.heads; ++head) {
       const std::size_t row = (head / group * heads.tokens + first_token + t) * group + head % group;
-      heads.queries.store(
-          row, rotated(row_of(tile.query, (first_row + t) * config_.heads + head, size), weights.query_norm,
-                       position));
+      heads.queries.store(row, rotated(row_of(tile.query, (first_row + t) * config_.heads + head, size),
+                                       weights.query_norm, position));
     }
     for (std::size_t head = 0; head < config_.kv_heads; ++head) {
       const std::size_t row = head * heads.positions + position;
