@@ -4,12 +4,16 @@
 
 namespace tessera::cli {
 
-void add_forward_options(CLI::App& command, ForwardOptions& options) {
+void add_precision_option(CLI::App& command, ForwardOptions& options) {
   command
       .add_option("--precision", options.precision,
                   "Of matrix products: f32, bf16, or auto, whichever this machine is faster at")
       ->check(CLI::IsMember({"auto", "f32", "bf16"}))
       ->capture_default_str();
+}
+
+void add_forward_options(CLI::App& command, ForwardOptions& options) {
+  add_precision_option(command, options);
   command
       .add_option("--memory", options.memory,
                   "Hidden states beyond this size go to a scratch file, e.g. 500M or 8G")

@@ -17,6 +17,8 @@ struct ForwardOptions {
   std::filesystem::path scratch_folder;
 };
 
+/// Declares --precision.
+void add_precision_option(CLI::App& command, ForwardOptions& options);
 /// Declares --precision, --memory and --scratch-dir.
 void add_forward_options(CLI::App& command, ForwardOptions& options);
 

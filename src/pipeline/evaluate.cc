@@ -154,7 +154,7 @@ Evaluation evaluate(const EvaluateSettings& settings, ProgressObserver& progress
   }
   const auto windows = model::read_windows(settings.corpus, *tokenizer, progress);
   const model::TokenBatch batch{windows.tokens, windows.context};
-  const model::ForwardSettings forward{settings.precision.value_or(kernels::fastest_precision()),
+  const model::ForwardSettings forward{kernels::resolve_precision(settings.precision),
                                        settings.threads, settings.memory_bytes, settings.scratch_folder};
   original.start(batch, forward);
   if (quantized) quantized->start(batch, forward);

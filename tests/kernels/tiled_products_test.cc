@@ -64,10 +64,8 @@ TEST_P(TiledProductsTest, ARowHasTheSameBitsAloneAmongOthersAndForAnyNumberOfThr
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Precisions, TiledProductsTest, testing::Values(Precision::f32, Precision::bf16),
-                         [](const auto& precision) {
-                           return precision.param == Precision::f32 ? "Float32" : "Bfloat16";
-                         });
+INSTANTIATE_TEST_SUITE_P(Float32, TiledProductsTest, testing::Values(Precision::f32));
+INSTANTIATE_TEST_SUITE_P(Fastest, TiledProductsTest, testing::Values(fastest_precision()));
 
 }  // namespace
 }  // namespace tessera::kernels

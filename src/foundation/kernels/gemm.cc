@@ -4,6 +4,7 @@
 #include <dnnl.hpp>
 #include <new>
 
+#include "foundation/base/error.h"
 #include "foundation/base/parallel.h"
 
 namespace tessera::kernels {
@@ -15,6 +16,12 @@ using dnnl::memory;
 const dnnl::engine& processor() {
   static const dnnl::engine engine(dnnl::engine::kind::cpu, 0);
   return engine;
+}
+
+/// Whether oneDNN may use these instructions.
+bool has(dnnl::cpu_isa instructions) {
+  const auto wanted = static_cast<unsigned>(instructions);
+  return (static_cast<unsigned>(dnnl::get_effective_cpu_isa()) & wanted) == wanted;
 }
 
 memory::dim dim(std::size_t size) { return static_cast<memory::dim>(size); }
@@ -48,9 +55,14 @@ memory view(const memory::desc& description, const void* data) {
 }  // namespace
 
 Precision fastest_precision() {
-  const auto isa = static_cast<unsigned>(dnnl::get_effective_cpu_isa());
-  const auto bfloat16 = static_cast<unsigned>(dnnl::cpu_isa::avx512_core_bf16);
-  return (isa & bfloat16) == bfloat16 ? Precision::bf16 : Precision::f32;
+  return has(dnnl::cpu_isa::avx512_core_bf16) ? Precision::bf16 : Precision::f32;
+}
+
+Precision resolve_precision(std::optional<Precision> wanted) {
+  if (wanted == Precision::bf16 && !has(dnnl::cpu_isa::avx512_core)) {
+    throw UsageError("bf16 products need a processor with AVX-512; use f32");
+  }
+  return wanted.value_or(fastest_precision());
 }
 
 struct MatrixProduct::Prepared {

@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <tuple>
 
 #include "foundation/kernels/matrix.h"
@@ -19,6 +20,10 @@ namespace tessera::kernels {
 /// bf16 where the processor multiplies it in hardware (AVX512-BF16, AMX), else f32. Respects
 /// ONEDNN_MAX_CPU_ISA.
 Precision fastest_precision();
+
+/// `wanted`, or the fastest when nothing is. Throws UsageError where this machine has no products of that
+/// precision: bf16 needs AVX-512.
+Precision resolve_precision(std::optional<Precision> wanted);
 
 /// C [m, n] = A [m, k] B [k, n], all dense. A transposed operand is stored the other way round: A as [k, m],
 /// B as [n, k] (a linear's weight, [out, in], is a transposed B).
