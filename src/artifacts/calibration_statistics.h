@@ -1,23 +1,33 @@
-// What calibration has seen: for every linear, its input columns over all tokens.
+// What calibration has seen: for every linear, a figure per input column, summed over all tokens.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <map>
+#include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
 namespace tessera {
 
-/// Of the input x [tokens, columns] of one linear.
+/// Of one linear with the weight [out, columns].
 struct ColumnStatistics {
-  std::vector<double> square_sums;  ///< [columns]: sum over tokens of x^2
-  std::vector<float> maxima;        ///< [columns]: largest |x|
+  /// [columns]: sum over tokens of what the method measures, the squared input for activation
+  /// (formats/imatrix/importance_method.h lists them)
+  std::vector<double> sums;
+  std::vector<float> maxima;  ///< [columns]: largest magnitude of the input; empty where it was not observed
   std::uint64_t tokens = 0;
 
   bool operator==(const ColumnStatistics&) const = default;
 };
 
-/// By the name of the weight tensor. Linears that read the same input have equal entries.
+/// By the name of the weight tensor. Linears that read the same input have equal entries for activation.
 using CalibrationStatistics = std::map<std::string, ColumnStatistics>;
+
+/// The statistics as bytes, for checkpoints of a run on this machine; and back, empty when the bytes are
+/// none.
+std::vector<std::byte> to_bytes(const CalibrationStatistics& statistics);
+std::optional<CalibrationStatistics> calibration_statistics_from(std::span<const std::byte> bytes);
 
 }  // namespace tessera

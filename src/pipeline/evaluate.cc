@@ -69,7 +69,7 @@ std::vector<float> importance_of(const CalibrationStatistics& statistics, const 
   const auto found = statistics.find(tensor);
   if (found == statistics.end()) return {};
   std::vector<float> importance;
-  for (const double sum : found->second.square_sums) {
+  for (const double sum : found->second.sums) {
     importance.push_back(static_cast<float>(sum / static_cast<double>(found->second.tokens)));
   }
   return importance;
@@ -154,8 +154,8 @@ Evaluation evaluate(const EvaluateSettings& settings, ProgressObserver& progress
   }
   const auto windows = model::read_windows(settings.corpus, *tokenizer, progress);
   const model::TokenBatch batch{windows.tokens, windows.context};
-  const model::ForwardSettings forward{kernels::resolve_precision(settings.precision),
-                                       settings.threads, settings.memory_bytes, settings.scratch_folder};
+  const model::ForwardSettings forward{kernels::resolve_precision(settings.precision), settings.threads,
+                                       settings.memory_bytes, settings.scratch_folder};
   original.start(batch, forward);
   if (quantized) quantized->start(batch, forward);
 

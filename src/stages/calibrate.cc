@@ -12,15 +12,15 @@ template <class T>
 void add_rows(const model::LinearInput& input, ColumnStatistics& statistics) {
   const std::size_t columns = input.rows.columns();
   const std::span rows(reinterpret_cast<const T*>(input.rows.row(input.first_row)), input.tokens * columns);
-  kernels::add_column_squares(rows, columns, statistics.square_sums);
+  kernels::add_column_squares(rows, columns, statistics.sums);
   kernels::max_column_magnitudes(rows, columns, statistics.maxima);
 }
 
 void merge(const ColumnStatistics& from, ColumnStatistics& to) {
-  to.square_sums.resize(from.square_sums.size());
+  to.sums.resize(from.sums.size());
   to.maxima.resize(from.maxima.size());
-  for (std::size_t c = 0; c < from.maxima.size(); ++c) {
-    to.square_sums[c] += from.square_sums[c];
+  for (std::size_t c = 0; c < from.sums.size(); ++c) {
+    to.sums[c] += from.sums[c];
     to.maxima[c] = std::max(to.maxima[c], from.maxima[c]);
   }
   to.tokens += from.tokens;
@@ -34,7 +34,7 @@ void InputStatistics::linear_input(const model::LinearInput& input) {
   auto [found, is_new] = lane.inputs.try_emplace(reader);
   ColumnStatistics& statistics = found->second;
   if (is_new) {
-    statistics.square_sums.resize(input.rows.columns());
+    statistics.sums.resize(input.rows.columns());
     statistics.maxima.resize(input.rows.columns());
     lane.readers[reader].assign(input.tensors.begin(), input.tensors.end());
   }

@@ -59,6 +59,15 @@ void take(BothMethods& methods, std::size_t tensor, const std::string& name, dou
   result.fisher_by_weight[name] = methods.fisher.take_weights(tensor);
 }
 
+/// Embeds all windows and takes them through the first `layers` layers.
+void run_forward(model::ForwardPass& forward, model::BackwardPass& backward, std::uint32_t layers,
+                 const StopFlag& stop) {
+  forward.embed();
+  for (std::uint32_t layer = 0; layer < layers; ++layer) {
+    backward.run_forward_layer(forward.loader().layer(layer), layer, stop);
+  }
+}
+
 Gradients gradients_of(const GoldenModel& golden, const model::ForwardSettings& settings,
                        const model::BackwardSettings& backward_settings = {}) {
   model::ForwardPass forward(*golden.model.weights, golden.config, golden.batch(), settings);
@@ -67,7 +76,7 @@ Gradients gradients_of(const GoldenModel& golden, const model::ForwardSettings& 
   BothMethods methods(settings);
   Gradients result;
   const auto windows = static_cast<double>(golden.batch().windows());
-  backward.run_forward(golden.config.layers, never);
+  run_forward(forward, backward, golden.config.layers, never);
   const auto output = forward.loader().output();
   result.losses = backward.run_output(output, methods, never);
   take(methods, output.output.tensor, "output.weight", windows, result);
@@ -151,7 +160,7 @@ TEST(BackwardPass, GoesOnFromStoredGradientsWithTheSameBits) {
   BothMethods whole(settings);
   model::ForwardPass forward(*golden.model.weights, golden.config, golden.batch(), settings);
   model::BackwardPass backward(forward);
-  backward.run_forward(layers, never);
+  run_forward(forward, backward, layers, never);
   backward.run_output(forward.loader().output(), whole, never);
   backward.run_layer(forward.loader().layer(layers - 1), layers - 1, whole, never);
   const auto stored = backward.gradients().bytes();
@@ -159,7 +168,7 @@ TEST(BackwardPass, GoesOnFromStoredGradientsWithTheSameBits) {
   BothMethods rest(settings);
   model::ForwardPass forward_again(*golden.model.weights, golden.config, golden.batch(), settings);
   model::BackwardPass resumed(forward_again);
-  resumed.run_forward(layers - 1, never);
+  run_forward(forward_again, resumed, layers - 1, never);
   std::ranges::copy(stored, resumed.gradients().bytes().begin());
   const auto weights = forward.loader().layer(layers - 2);
   backward.run_layer(weights, layers - 2, whole, never);
@@ -180,7 +189,7 @@ TEST(BackwardPass, StopsWhenAskedTo) {
   model::ForwardPass forward(*golden.model.weights, golden.config, golden.batch(), settings);
   model::BackwardPass backward(forward);
   StopFlag stop;
-  backward.run_forward(golden.config.layers, stop);
+  run_forward(forward, backward, golden.config.layers, stop);
   stop.request();
   EXPECT_THROW(backward.run_output(forward.loader().output(), methods, stop), InterruptedError);
   const auto layer = golden.config.layers - 1;

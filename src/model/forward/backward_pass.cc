@@ -32,16 +32,6 @@ class Report {
   std::vector<std::vector<LinearGradient>> windows_;
 };
 
-/// Window by window, so that no more than one is in memory where they live in files.
-void copy_states(const HiddenStates& from, HiddenStates& to) {
-  const std::size_t bytes = from.bytes().size() / from.windows();
-  for (std::size_t window = 0; window < from.windows(); ++window) {
-    std::ranges::copy(from.bytes().subspan(window * bytes, bytes), to.bytes().begin() + window * bytes);
-    from.release(window);
-    to.release(window);
-  }
-}
-
 }  // namespace
 
 BackwardPass::BackwardPass(ForwardPass& forward, const BackwardSettings& settings)
@@ -51,14 +41,16 @@ BackwardPass::BackwardPass(ForwardPass& forward, const BackwardSettings& setting
                    std::min<std::uint64_t>(forward.settings().memory_bytes, forward.states().bytes().size())),
       gradients_(make_states()) {}
 
-void BackwardPass::run_forward(std::uint32_t layers, const StopFlag& stop, const WindowsDone& done) {
-  assert(inputs_.empty());
-  forward_.embed();
-  for (std::uint32_t layer = 0; layer < layers; ++layer) {
-    inputs_.push_back(make_states());
-    copy_states(forward_.states(), inputs_.back());
-    forward_.run_layer(forward_.loader().layer(layer), layer, nullptr, stop, done);
-  }
+void BackwardPass::run_forward_layer(const LayerWeights& weights, std::uint32_t layer, const StopFlag& stop,
+                                     const WindowsDone& done) {
+  assert(inputs_.size() == layer);
+  copy_states(forward_.states(), restore_input());
+  forward_.run_layer(weights, layer, nullptr, stop, done);
+}
+
+HiddenStates& BackwardPass::restore_input() {
+  inputs_.push_back(make_states());
+  return inputs_.back();
 }
 
 std::vector<double> BackwardPass::run_output(const OutputWeights& weights, GradientObserver& observer,

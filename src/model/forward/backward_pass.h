@@ -3,7 +3,9 @@
 // entered it. One layer's weights are resident at a time.
 //
 //   BackwardPass backward(forward);
-//   backward.run_forward(layers, stop);                      // keeps the hidden states before every layer
+//   forward.embed();
+//   for (layer = 0; layer < layers; ++layer)                 // keeps the hidden states before every layer
+//     backward.run_forward_layer(forward.loader().layer(layer), layer, stop);
 //   backward.run_output(forward.loader().output(), observer, stop);
 //   for (layer = layers; layer-- > 0;)
 //     backward.run_layer(forward.loader().layer(layer), layer, observer, stop);
@@ -32,9 +34,14 @@ class BackwardPass {
   /// `forward` outlives it. Throws IoError when a scratch file is needed and cannot be made.
   explicit BackwardPass(ForwardPass& forward, const BackwardSettings& settings = {});
 
-  /// Embeds all windows and takes them through the first `layers` layers, once. All functions throw
-  /// InterruptedError when `stop` asks for it; nothing here is then of further use.
-  void run_forward(std::uint32_t layers, const StopFlag& stop, const WindowsDone& done = {});
+  /// Keeps the hidden states of the forward pass as what enters `layer`, and takes them through it. Layers
+  /// come in order. All functions throw InterruptedError when `stop` asks for it; nothing here is then of
+  /// further use.
+  void run_forward_layer(const LayerWeights& weights, std::uint32_t layer, const StopFlag& stop,
+                         const WindowsDone& done = {});
+  /// For checkpoints: makes room for what enters the next layer, to be filled with the bytes of an earlier
+  /// walk instead of running the layer.
+  HiddenStates& restore_input();
 
   /// Fills gradients() with those of what left the last layer. Returns the loss of each window in nats.
   std::vector<double> run_output(const OutputWeights& weights, GradientObserver& observer,
@@ -47,8 +54,8 @@ class BackwardPass {
 
   /// With respect to the hidden states at the boundary that the walk has come to.
   const HiddenStates& gradients() const { return gradients_; }
-  /// For checkpoints: with the bytes of an earlier walk that had come down to `layer`, and after run_forward
-  /// through `layer` layers, the walk goes on at layer - 1.
+  /// For checkpoints: with the bytes of an earlier walk that had come down to `layer`, and the inputs of the
+  /// layers below it, the walk goes on at layer - 1.
   HiddenStates& gradients() { return gradients_; }
 
  private:

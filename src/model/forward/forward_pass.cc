@@ -7,6 +7,7 @@
 
 #include "foundation/base/error.h"
 #include "foundation/base/parallel.h"
+#include "foundation/kernels/rms_norm.h"
 
 namespace tessera::model {
 namespace {
@@ -68,6 +69,25 @@ void ForwardPass::run_layer(const LayerWeights& weights, std::uint32_t layer, Fo
       workers_[static_cast<std::size_t>(worker)].run(weights, layer, window, lane, states_, observer);
       const std::size_t count = finished.fetch_add(1) + 1;
       if (done) done(count, windows);
+    }
+  });
+}
+
+void ForwardPass::observe_output(ForwardObserver& observer, const StopFlag& stop) {
+  const auto norm = loader_.output_norm();
+  const std::size_t tensor = loader_.output_tensor();
+  const std::size_t columns = config_.embedding;
+  parallel_for(lanes(), settings_.threads, [&](std::size_t lane, int) {
+    std::vector<float> row(columns);
+    kernels::Matrix input(settings_.precision, batch_.context, columns);
+    for (std::size_t window = lane; window < batch_.windows(); window += lanes()) {
+      stop.check();
+      for (std::size_t position = 0; position < batch_.context; ++position) {
+        states_.load(window, position, row);
+        kernels::rms_norm(row, norm, config_.norm_epsilon, row);
+        input.store(position, row);
+      }
+      observer.linear_input({std::span(&tensor, 1), input, 0, batch_.context, {lane, window, 0}});
     }
   });
 }

@@ -64,6 +64,9 @@ class ForwardPass {
   /// Fills the hidden states with the tokens' embeddings.
   void embed();
 
+  /// Shows `observer` the input of the output matrix at all positions, without multiplying it.
+  void observe_output(ForwardObserver& observer, const StopFlag& stop);
+
   /// Takes all windows through the layer. `observer` may be null. Throws InterruptedError at a window's end
   /// when `stop` asks for it; the hidden states are then no longer of use.
   void run_layer(const LayerWeights& weights, std::uint32_t layer, ForwardObserver* observer,

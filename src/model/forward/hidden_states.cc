@@ -4,6 +4,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cassert>
 #include <cerrno>
 
@@ -98,6 +99,16 @@ void HiddenStates::store(std::size_t window, std::size_t first, std::span<const 
 
 void HiddenStates::release(std::size_t window) const {
   storage_->release(offset(window, 0), offset(window + 1, 0));
+}
+
+void copy_states(const HiddenStates& from, HiddenStates& to) {
+  assert(from.bytes().size() == to.bytes().size());
+  const std::size_t bytes = from.bytes().size() / from.windows();
+  for (std::size_t window = 0; window < from.windows(); ++window) {
+    std::ranges::copy(from.bytes().subspan(window * bytes, bytes), to.bytes().begin() + window * bytes);
+    from.release(window);
+    to.release(window);
+  }
 }
 
 }  // namespace tessera::model

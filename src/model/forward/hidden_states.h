@@ -59,4 +59,8 @@ class HiddenStates {
   std::span<std::byte> bytes_;
 };
 
+/// Copies all states of `from` to `to`, which is of the same size, window by window, so that no more than one
+/// is in memory where they live in files.
+void copy_states(const HiddenStates& from, HiddenStates& to);
+
 }  // namespace tessera::model

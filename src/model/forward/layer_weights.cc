@@ -65,11 +65,20 @@ LayerWeights WeightLoader::layer(std::uint32_t layer) const {
 
 OutputWeights WeightLoader::output() const {
   OutputWeights weights;
-  weights.norm = vector("output_norm.weight", config_.embedding);
-  weights.output =
-      linear(config_.tied_output ? "token_embd" : "output", config_.vocabulary, config_.embedding);
+  weights.norm = output_norm();
+  weights.output = linear(output_stem(), config_.vocabulary, config_.embedding);
   return weights;
 }
+
+std::vector<float> WeightLoader::output_norm() const {
+  return vector("output_norm.weight", config_.embedding);
+}
+
+std::size_t WeightLoader::output_tensor() const {
+  return require(output_stem() + ".weight", config_.vocabulary, config_.embedding);
+}
+
+std::string WeightLoader::output_stem() const { return config_.tied_output ? "token_embd" : "output"; }
 
 void WeightLoader::embedding(std::uint32_t token, std::span<float> result) const {
   Scratch scratch;

@@ -54,6 +54,10 @@ class WeightLoader {
 
   LayerWeights layer(std::uint32_t layer) const;
   OutputWeights output() const;
+  /// The norm before the output matrix, [e], without the matrix.
+  std::vector<float> output_norm() const;
+  /// The tensor that serves as output matrix.
+  std::size_t output_tensor() const;
   /// The embedding of one token, [e].
   void embedding(std::uint32_t token, std::span<float> result) const;
   /// Says that no more embeddings are needed soon: their pages may leave memory.
@@ -65,6 +69,7 @@ class WeightLoader {
   const WeightSource& source() const { return source_; }
 
  private:
+  std::string output_stem() const;
   std::size_t require(const std::string& name, std::uint64_t rows, std::uint64_t columns) const;
   Linear linear(const std::string& stem, std::uint64_t rows, std::uint64_t columns) const;
   std::vector<float> vector(const std::string& name, std::uint64_t size) const;
