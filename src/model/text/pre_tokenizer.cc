@@ -121,6 +121,12 @@ bool matches(const PreTokenizer& row, WholeWords whole_words, const std::vector<
 
 }  // namespace
 
+std::vector<std::string_view> told_pre_tokenizer_names() {
+  std::vector<std::string_view> names;
+  for (const PreTokenizer& row : kPreTokenizers) names.push_back(row.name);
+  return names;
+}
+
 std::string pre_tokenizer_name(const json::JsonObject& tokenizer) {
   const json::Value* described = tokenizer.find("pre_tokenizer");
   const auto steps = described == nullptr ? std::vector<std::string>() : steps_of(*described);
@@ -129,13 +135,12 @@ std::string pre_tokenizer_name(const json::JsonObject& tokenizer) {
   for (const PreTokenizer& row : kPreTokenizers) {
     if (matches(row, whole_words, steps)) return std::string(row.name);
   }
-  std::vector<std::string_view> names;
-  for (const PreTokenizer& row : kPreTokenizers) names.push_back(row.name);
   tokenizer.fail(
       "pre_tokenizer",
       fmt::format("is none of those known ({}): its steps are [{}]{}. If you know llama.cpp's name for it, "
                   "give it with --pre NAME",
-                  fmt::join(names, ", "), printable(fmt::format("{}", fmt::join(steps, "; ")), 1000),
+                  fmt::join(told_pre_tokenizer_names(), ", "),
+                  printable(fmt::format("{}", fmt::join(steps, "; ")), 1000),
                   ignore_merges ? " with ignore_merges" : ""));
 }
 

@@ -7,6 +7,8 @@
 #pragma once
 
 #include <string>
+#include <string_view>
+#include <vector>
 
 #include "foundation/formats/json/json_object.h"
 
@@ -15,5 +17,8 @@ namespace tessera::model {
 /// The name for the "pre_tokenizer" of this tokenizer.json. Throws BadFileError, naming the steps found and
 /// the option that sets the name by hand, when they are not in the table.
 std::string pre_tokenizer_name(const json::JsonObject& tokenizer);
+
+/// Every name that can be told.
+std::vector<std::string_view> told_pre_tokenizer_names();
 
 }  // namespace tessera::model

@@ -8,7 +8,8 @@
 // has it).
 //
 // Characters are told by their first byte alone: bytes that are no valid UTF-8 pass through by the byte
-// tokens, and decoding gives them back.
+// tokens. Spaces are replaced before that, so an incomplete character takes bytes of the "▁" behind it along,
+// and decoding shows that one.
 #pragma once
 
 #include <memory>

@@ -25,6 +25,70 @@ constexpr std::array kNamedTokens = {NamedToken{"tokenizer.ggml.bos_token_id", 1
                                      NamedToken{"tokenizer.ggml.eos_token_id", 2},
                                      NamedToken{"tokenizer.ggml.unknown_token_id", 0}};
 
+/// Texts that llama.cpp takes for control tokens whatever type the metadata give them: they end a turn or a
+/// text, or mark the parts of a fill-in-the-middle prompt (what it says for each when it loads such a
+/// vocabulary).
+constexpr std::array<std::string_view, 60> kAlwaysControl = {"<|eot_id|>",
+                                                             "<|im_end|>",
+                                                             "<|end|>",
+                                                             "<end_of_turn>",
+                                                             "<|endoftext|>",
+                                                             "<|end_of_text|>",
+                                                             "<EOT>",
+                                                             "_<EOT>",
+                                                             "[EOT]",
+                                                             "<｜end▁of▁sentence｜>",
+                                                             "<end_of_utterance>",
+                                                             "<|eom_id|>",
+                                                             "<|return|>",
+                                                             "<|call|>",
+                                                             "<|flush|>",
+                                                             "<|calls|>",
+                                                             "</s>",
+                                                             "[EOS]",
+                                                             "<eos>",
+                                                             "<turn|>",
+                                                             "<|tool_response>",
+                                                             "[e~[",
+                                                             "<|ifm|im_end|>",
+                                                             "<|constrain|>",
+                                                             "<|fim_prefix|>",
+                                                             "<fim-prefix>",
+                                                             "<fim_prefix>",
+                                                             "<｜fim▁begin｜>",
+                                                             "<PRE>",
+                                                             "▁<PRE>",
+                                                             "<|code_prefix|>",
+                                                             "<|prefix|>",
+                                                             "<|fim_suffix|>",
+                                                             "<fim-suffix>",
+                                                             "<fim_suffix>",
+                                                             "<｜fim▁hole｜>",
+                                                             "<SUF>",
+                                                             "▁<SUF>",
+                                                             "<|code_suffix|>",
+                                                             "<|suffix|>",
+                                                             "<|fim_middle|>",
+                                                             "<fim-middle>",
+                                                             "<fim_middle>",
+                                                             "<｜fim▁end｜>",
+                                                             "<MID>",
+                                                             "▁<MID>",
+                                                             "<|code_middle|>",
+                                                             "<|middle|>",
+                                                             "<|fim_pad|>",
+                                                             "<fim-pad>",
+                                                             "<fim_pad>",
+                                                             "<PAD>",
+                                                             "[PAD]",
+                                                             "<|fim_repo|>",
+                                                             "<|repo_name|>",
+                                                             "<fim-repo>",
+                                                             "<REPO>",
+                                                             "<reponame>",
+                                                             "<|file_sep|>",
+                                                             "<|plamo:fim_prefix|>"};
+
 [[noreturn]] void fail(const std::string& file, std::string_view key, const std::string& what_is_wrong) {
   throw BadFileError({.file = file}, fmt::format("{} {}", key, what_is_wrong));
 }
@@ -85,15 +149,19 @@ void TokenTable::read_tokens(const gguf::Metadata& metadata, const std::string& 
 
 void TokenTable::read_types(const gguf::Metadata& metadata, const std::string& file) {
   constexpr std::string_view kKey = "tokenizer.ggml.token_type";
+  constexpr std::int32_t kUndefined = 0;  // as llama.cpp writes it; the same as normal
   types_.assign(size(), TokenType::normal);
   const auto* types = array_of<std::int32_t>(metadata, kKey, size(), file);
-  if (types == nullptr) return;
-  for (std::size_t i = 0; i < size(); ++i) {
+  for (std::size_t i = 0; types != nullptr && i < size(); ++i) {
     const std::int32_t type = (*types)[i];
+    if (type == kUndefined) continue;
     const bool known = type >= static_cast<std::int32_t>(TokenType::normal) &&
                        type <= static_cast<std::int32_t>(TokenType::byte);
     if (!known) fail(file, kKey, fmt::format("gives token {} the unknown type {}", i, type));
     types_[i] = static_cast<TokenType>(type);
+  }
+  for (const std::string_view text : kAlwaysControl) {
+    if (const auto token = find(text)) types_[static_cast<std::size_t>(*token)] = TokenType::control;
   }
 }
 

@@ -33,6 +33,7 @@ class TokenTable {
 
   std::size_t size() const { return tokens_.size(); }
   const std::string& text(TokenId token) const { return tokens_[static_cast<std::size_t>(token)]; }
+  /// As the metadata say, but control for the texts that always are ("<|im_end|>" and their like).
   TokenType type(TokenId token) const { return types_[static_cast<std::size_t>(token)]; }
   /// 0 where the metadata has no scores.
   float score(TokenId token) const { return scores_[static_cast<std::size_t>(token)]; }

@@ -45,8 +45,8 @@ class Tokenizer {
   /// The tokens of `text`, any bytes. Time grows as n log n at worst, for a text of one word.
   std::vector<TokenId> encode(std::string_view text, const TokenizeSettings& settings = {}) const;
 
-  /// The bytes of a text. decode(encode(text)) is the text when it is valid UTF-8, the vocabulary has every
-  /// byte, and control tokens are spelled. Ids must be below size().
+  /// The bytes of a text. decode(encode(text)), with control tokens spelled, is the text when it is valid
+  /// UTF-8 without "▁" and the vocabulary has every byte. Ids must be below size().
   std::string decode(std::span<const TokenId> tokens, const DecodeSettings& settings = {}) const;
 
   /// The bytes that one token stands for, control tokens spelled.
