@@ -5,7 +5,7 @@ PEERS_ROOT or found at ~/.cache/tessera-peers. Files that both sides read must l
 """
 import dataclasses
 import os
-import resource
+import re
 import shutil
 import statistics
 import subprocess
@@ -92,6 +92,17 @@ def run_for_output(command):
     if done.returncode != 0:
         raise failure(command, done.returncode, done.stdout + done.stderr)
     return done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace")
+
+
+def figure_printed(command, pattern):
+    """The number that `pattern` finds in what a program of llama.cpp prints. They end at times before their log is
+    written out, with status 0 and without its last lines, so a run without the figure is repeated."""
+    for _ in range(5):
+        output = "".join(run_for_output(command))
+        found = re.search(pattern, output)
+        if found:
+            return float(found[1])
+    raise RuntimeError(f"no figure from {' '.join(map(str, command))}\n{output[-4000:]}")
 
 
 def measure_in_turn(commands, repeat, environments=None, fresh=None):

@@ -12,10 +12,9 @@ smaller, the more that rounding adds to it on llama.cpp's side.
 import argparse
 import json
 import os
-import re
 import sys
 
-from peers import NEEDS_IMATRIX, Peers, print_machine, print_table, run_for_output
+from peers import NEEDS_IMATRIX, Peers, figure_printed, print_machine, print_table, run_for_output
 from workshop import EMBEDDING_TYPE_WITHOUT_IMPORTANCE, Workshop, text_name
 
 DATA = "../shared/data"
@@ -66,16 +65,14 @@ class Agreement(Workshop):
                                     "--precision", a.precision, "--threads", a.threads, "--quiet", "--json"])
         return json.loads(output)
 
+    def score_command(self, path, text, *extra):
+        a = self.arguments
+        return self.peers.command("llama-perplexity", "-m", path, "-f", self.copied_text(text), "-c", 512, "--chunks",
+                                  a.chunks, "-t", a.threads, *extra)
+
     def theirs(self, path, text, pattern, *extra):
         """The figure that `pattern` finds in llama-perplexity's output."""
-        a = self.arguments
-        output, errors = run_for_output(self.peers.command(
-            "llama-perplexity", "-m", path, "-f", self.copied_text(text), "-c", 512, "--chunks", a.chunks, "-t",
-            a.threads, *extra))
-        found = re.search(pattern, output + errors)
-        if not found:
-            raise RuntimeError(f"llama-perplexity gave no figure for {path}\n{errors[-2000:]}")
-        return float(found[1])
+        return figure_printed(self.score_command(path, text, *extra), pattern)
 
     def compare_perplexity(self, path, type_name, text):
         """Cells of the table, and whether the two agree."""
@@ -89,8 +86,7 @@ class Agreement(Workshop):
         if path == model:
             return ["", ""]
         logits = self.path(f"{os.path.basename(model)}.{text_name(text)}.{self.arguments.chunks}.logits")
-        if not os.path.exists(logits):
-            self.theirs(model, text, r"Final estimate: PPL = (\S+)", "--save-all-logits", logits)
+        self.make_once(logits, self.score_command(model, text, "--save-all-logits", logits))
         ours = self.ours([model, path], text)["kl_divergence_mean"]
         theirs = self.theirs(path, text, r"Mean\s+KLD:\s+(\S+)", "--kl-divergence", "--kl-divergence-base", logits)
         return [f"{ours:.6f}", f"{theirs:.6f}"]

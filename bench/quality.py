@@ -14,10 +14,9 @@ only files that changed are measured again. Without llama.cpp nothing is measure
 import argparse
 import json
 import os
-import re
 import sys
 
-from peers import ALL_TYPES, Peers, print_machine, print_table, run_for_output, run_measured
+from peers import ALL_TYPES, Peers, figure_printed, print_machine, print_table, run_measured
 from workshop import EMBEDDING_TYPE_WITHOUT_IMPORTANCE, Workshop, sha256, text_name
 
 DATA = "../shared/data"
@@ -87,11 +86,7 @@ class QualityWorkshop(Workshop):
             command = self.peers.command("llama-perplexity", "-m", path, "-t", self.arguments.threads, "-c", 512,
                                          "--chunks", self.arguments.chunks, "--kl-divergence",
                                          "--kl-divergence-base", self.base_logits(text))
-            output, errors = run_for_output(command)
-            found = re.search(r"Mean\s+KLD:\s+(\S+)", output + errors)
-            if not found:
-                raise RuntimeError(f"llama-perplexity gave no divergence for {path}\n{errors[-2000:]}")
-            self.results[key] = float(found[1])
+            self.results[key] = figure_printed(command, r"Mean\s+KLD:\s+(\S+)")
             with open(self.results_path + ".making", "w") as file:
                 json.dump(self.results, file, indent=1)
             os.rename(self.results_path + ".making", self.results_path)
