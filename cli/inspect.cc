@@ -44,15 +44,26 @@ void print_tensors(const std::vector<TensorDescriptor>& tensors) {
   }
 }
 
+std::string extras_of(const imatrix::ImatrixFile& matrix, const std::string& name,
+                      const imatrix::Entry& entry) {
+  std::string text;
+  if (!entry.maxima.empty()) text += fmt::format(", maximum {:.4g}", std::ranges::max(entry.maxima));
+  if (entry.sensitivity) text += fmt::format(", sensitivity {:.4g}", *entry.sensitivity);
+  const auto fisher = matrix.fisher.find(name);
+  if (fisher != matrix.fisher.end())
+    text += fmt::format(", Fisher diagonal in {}", name_of(fisher->second.type));
+  return text;
+}
+
 void print_importance(const imatrix::ImatrixFile& matrix) {
-  fmt::print("data sets: {}\nchunks: {} of {} tokens\nentries: {}\n", fmt::join(matrix.datasets, ", "),
-             matrix.chunk_count, matrix.chunk_size, matrix.entries.size());
+  fmt::print("method: {}\ndata sets: {}\nchunks: {} of {} tokens\nentries: {}\n", name_of(matrix.method),
+             fmt::join(matrix.datasets, ", "), matrix.chunk_count, matrix.chunk_size, matrix.entries.size());
   for (const auto& [name, entry] : matrix.entries) {
     const auto unseen = std::ranges::count(entry.counts, 0u);
     const auto [least, most] = std::ranges::minmax(entry.counts);
-    fmt::print("  {}  {} columns, {} {}, counts {} to {}{}\n", printable(name), entry.columns,
+    fmt::print("  {}  {} columns, {} {}, counts {} to {}{}{}\n", printable(name), entry.columns,
                entry.experts(), entry.experts() == 1 ? "matrix" : "experts", least, most,
-               unseen == 0 ? "" : fmt::format(", {} never seen", unseen));
+               unseen == 0 ? "" : fmt::format(", {} never seen", unseen), extras_of(matrix, name, entry));
   }
 }
 

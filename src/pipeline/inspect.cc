@@ -1,5 +1,6 @@
 #include "pipeline/inspect.h"
 
+#include <algorithm>
 #include <type_traits>
 #include <variant>
 
@@ -89,10 +90,16 @@ json tensors_to_json(const std::vector<TensorDescriptor>& tensors) {
 json importance_to_json(const imatrix::ImatrixFile& matrix) {
   json entries = json::array();
   for (const auto& [name, entry] : matrix.entries) {
-    entries.push_back(
-        {{"name", name}, {"columns", entry.columns}, {"experts", entry.experts()}, {"counts", entry.counts}});
+    json row = {
+        {"name", name}, {"columns", entry.columns}, {"experts", entry.experts()}, {"counts", entry.counts}};
+    if (!entry.maxima.empty()) row["maximum"] = std::ranges::max(entry.maxima);
+    if (entry.sensitivity) row["sensitivity"] = *entry.sensitivity;
+    const auto fisher = matrix.fisher.find(name);
+    if (fisher != matrix.fisher.end()) row["fisher"] = name_of(fisher->second.type);
+    entries.push_back(std::move(row));
   }
-  return {{"datasets", matrix.datasets},
+  return {{"method", name_of(matrix.method)},
+          {"datasets", matrix.datasets},
           {"chunk_count", matrix.chunk_count},
           {"chunk_size", matrix.chunk_size},
           {"entries", std::move(entries)}};

@@ -78,7 +78,7 @@ void require_importance(const QuantPlan& plan, const PlanImportance& importance,
     if (!importance.origin) {
       throw UsageError(fmt::format(
           "{} is unusable without an importance matrix (tensor '{}'): make one from text with "
-          "'llama-imatrix -m MODEL.gguf -f text.txt -o imatrix.gguf' and give it with --imatrix imatrix.gguf",
+          "'tessera imatrix MODEL -f text.txt -o imatrix.gguf' and give it with --imatrix imatrix.gguf",
           name_of(tensor.target), printable(tensor.source.name)));
     }
     if (!importance.tensors[i]) {

@@ -248,7 +248,7 @@ TEST_F(Quantize, QuantizedInputIsRefusedUnlessAllowed) {
 }
 
 TEST_F(Quantize, TypeThatNeedsAnImportanceMatrixSaysHowToMakeOne) {
-  expect_refused(quantize({"--type", "IQ2_XS"}), 2, "llama-imatrix");
+  expect_refused(quantize({"--type", "IQ2_XS"}), 2, "tessera imatrix MODEL -f text.txt -o imatrix.gguf");
   expect_refused(quantize({"--type", "Q2_K_S"}), 2, "--imatrix");
 }
 

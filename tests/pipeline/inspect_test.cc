@@ -78,5 +78,20 @@ TEST(Inspect, ImportanceMatricesOfBothFormsAreRecognised) {
   }
 }
 
+TEST(Inspect, AnImportanceMatrixShowsItsMethodAndExtraStatistics) {
+  const ScratchFolder folder;
+  auto matrix = importance_for({.layers = 1});
+  matrix.method = imatrix::ImportanceMethod::gradient;
+  auto& [name, entry] = *matrix.entries.begin();
+  entry.maxima.assign(entry.columns, 2.0f);
+  entry.sensitivity = 0.5f;
+  imatrix::write_imatrix_gguf(folder / "im.gguf", matrix);
+  const auto json = to_json(inspect(folder / "im.gguf")).at("importance_matrix");
+  EXPECT_EQ(json.at("method"), "gradient");
+  EXPECT_EQ(json.at("entries").at(0).at("maximum"), 2.0);
+  EXPECT_EQ(json.at("entries").at(0).at("sensitivity"), 0.5);
+  EXPECT_FALSE(json.at("entries").at(1).contains("maximum"));
+}
+
 }  // namespace
 }  // namespace tessera::pipeline
