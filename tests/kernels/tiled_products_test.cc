@@ -50,7 +50,7 @@ TEST_P(TiledProductsTest, EqualsItsScalarTwinForWholeAndBrokenTilesAndSlices) {
 }
 
 TEST_P(TiledProductsTest, ARowHasTheSameBitsAloneAmongOthersAndForAnyNumberOfThreads) {
-  constexpr std::size_t kOutputs = 600;
+  constexpr std::size_t kOutputs = 2000;  // enough for several threads to take part
   constexpr std::size_t kCount = 40;
   const auto weight = random_matrix(GetParam(), kOutputs, 352, 3);
   const auto input = random_matrix(GetParam(), kCount, 352, 4);

@@ -7,6 +7,13 @@
 #include "foundation/base/parallel.h"
 
 namespace tessera::kernels {
+namespace {
+
+/// A product that reads less than this (some 200 microseconds of one core) stays on the calling thread:
+/// threads meet again at its end, which takes milliseconds where other programs have the cores.
+constexpr std::size_t kLeastSharedBytes = 2 << 20;
+
+}  // namespace
 
 TiledProducts::TiledProducts(int threads)
     : threads_(resolve_threads(threads)), workers_(static_cast<std::size_t>(threads_)) {
@@ -20,7 +27,9 @@ void TiledProducts::multiply(const InputRows& rows, const Matrix& weight, bool a
   assert(result.size() == rows.count * weight.rows());
   if (rows.count % kTileRows != 0) fill_last_tile(rows);
   const std::size_t slices = (weight.rows() + kSliceOutputs - 1) / kSliceOutputs;
-  parallel_for(slices, threads_, [&](std::size_t slice, int worker) {
+  const std::size_t tiles = (rows.count + kTileRows - 1) / kTileRows;
+  const int threads = weight.bytes() * tiles < kLeastSharedBytes ? 1 : threads_;
+  parallel_for(slices, threads, [&](std::size_t slice, int worker) {
     multiply_slice(slice * kSliceOutputs, rows, weight, accumulate, result,
                    workers_[static_cast<std::size_t>(worker)]);
   });

@@ -56,10 +56,9 @@ void ResidentDecoder::load(ProgressObserver& progress, const StopFlag& stop) {
   progress.end();
   if (resident_layers() == config_.layers) return;
   progress.note(
-      fmt::format("{} of {} layers do not fit into {:.2f} GiB of memory; they are decoded again for "
+      fmt::format("{} of {} layers do not fit into {} MiB of memory; they are decoded again for "
                   "every token",
-                  config_.layers - resident_layers(), config_.layers,
-                  static_cast<double>(settings_.memory_bytes) / (1u << 30)));
+                  config_.layers - resident_layers(), config_.layers, settings_.memory_bytes >> 20));
 }
 
 void ResidentDecoder::advance(std::span<const SequenceStep> steps, const LogitsVisitor& visit) {
@@ -110,7 +109,8 @@ void ResidentDecoder::run_layer(const LayerWeights& weights, std::uint32_t layer
   }
   LayerForward& linears = workers_.front();
   linears.project_heads(weights, rows_, *tile_);
-  parallel_for(steps.size(), settings_.threads, [&](std::size_t index, int worker) {
+  const int threads = static_cast<int>(std::min(workers_.size(), steps.size()));
+  parallel_for(steps.size(), threads, [&](std::size_t index, int worker) {
     const SequenceStep& step = steps[index];
     LayerForward& forward = workers_[static_cast<std::size_t>(worker)];
     AttentionHeads& heads = step.cache.layer(layer);
