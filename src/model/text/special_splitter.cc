@@ -77,12 +77,15 @@ std::vector<const SpecialSplitter::Special*> SpecialSplitter::occurring(std::str
       const auto byte_at = [&](const Special& special) {
         return static_cast<unsigned char>(special.text[length]);
       };
-      const auto narrowed =
-          std::ranges::equal_range(specials_.begin() + static_cast<std::ptrdiff_t>(begin),
-                                   specials_.begin() + static_cast<std::ptrdiff_t>(end),
-                                   static_cast<unsigned char>(text[at + length]), {}, byte_at);
-      begin = static_cast<std::size_t>(narrowed.begin() - specials_.begin());
-      end = static_cast<std::size_t>(narrowed.end() - specials_.begin());
+      const auto wanted = static_cast<unsigned char>(text[at + length]);
+      const auto first = specials_.begin() + static_cast<std::ptrdiff_t>(begin);
+      const auto last = specials_.begin() + static_cast<std::ptrdiff_t>(end);
+      const auto least =
+          std::partition_point(first, last, [&](const Special& s) { return byte_at(s) < wanted; });
+      const auto past =
+          std::partition_point(least, last, [&](const Special& s) { return byte_at(s) <= wanted; });
+      begin = static_cast<std::size_t>(least - specials_.begin());
+      end = static_cast<std::size_t>(past - specials_.begin());
     }
   }
   std::vector<const Special*> found;
