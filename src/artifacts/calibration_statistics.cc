@@ -9,8 +9,10 @@ namespace {
 
 template <class T>
 void append(std::vector<std::byte>& bytes, std::span<const T> values) {
-  const auto raw = std::as_bytes(values);
-  bytes.insert(bytes.end(), raw.begin(), raw.end());
+  if (values.empty()) return;
+  const std::size_t before = bytes.size();
+  bytes.resize(before + values.size_bytes());
+  std::memcpy(bytes.data() + before, values.data(), values.size_bytes());
 }
 
 template <class T>
