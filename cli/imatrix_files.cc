@@ -148,6 +148,7 @@ void add_show(CLI::App& imatrix) {
   auto* command = imatrix.add_subcommand("show", "Show where the importance of a file is, tensor by tensor");
   command->add_option("file", options->file, "Importance matrix (GGUF or .dat)")->required();
   command->add_option("--top", options->top, "Most important columns to list for every tensor")
+      ->check(CLI::Range(0, 1'000'000))
       ->capture_default_str();
   command->add_flag("--json", options->json, "Print the figures as JSON");
   command->footer("\nExample:\n  tessera imatrix show imatrix.gguf --top 5\n");

@@ -32,7 +32,7 @@ class Imatrix : public ::testing::Test {
 };
 
 TEST_F(Imatrix, EveryHelpHasAnExample) {
-  for (const std::vector<std::string> command :
+  for (const std::vector<std::string>& command :
        {std::vector<std::string>{}, {"show"}, {"compare"}, {"merge"}}) {
     auto arguments = command;
     arguments.emplace_back("--help");
@@ -58,7 +58,7 @@ TEST_F(Imatrix, CalibrationNeedsModelFileAndOutput) {
 
 TEST_F(Imatrix, UnknownMethodAndFisherDiagonalsOfOtherMethodsAreWrongUsage) {
   const std::vector<std::string> good = {"model.gguf", "-f", "text.txt", "-o", "im.gguf"};
-  for (const std::vector<std::string> bad :
+  for (const std::vector<std::string>& bad :
        {std::vector<std::string>{"--method", "magic"}, {"--per-weight-fisher"}}) {
     auto arguments = good;
     arguments.insert(arguments.end(), bad.begin(), bad.end());

@@ -218,7 +218,8 @@ TEST_F(MergeFiles, OldFormsAreMergedByTheirCalls) {
   const auto matrix = importance_for({.layers = 1});
   imatrix::write_imatrix_legacy(folder_ / "a.dat", matrix);
   const auto merged = merge({folder_ / "a.dat", folder_ / "a.dat"}, folder_ / "merged.dat");
-  const auto& [name, entry] = *imatrix::read_imatrix(folder_ / "a.dat").entries.begin();
+  const auto first = imatrix::read_imatrix(folder_ / "a.dat");
+  const auto& [name, entry] = *first.entries.begin();
   EXPECT_EQ(merged.entries.at(name).importance(0), entry.importance(0));
   const auto read = imatrix::read_imatrix(folder_ / "merged.dat");
   EXPECT_EQ(read.entries.at(name).importance(0), entry.importance(0));
