@@ -63,8 +63,8 @@ class ScaleFit {
     sample_chosen(d);
     d = refit(d);
     const LaneVector factor = gain(d);
-    const LaneVector stored = round_to_half(d_, hn::Mul(hn::Mul(d, factor), lists_.unit()));
-    hn::Store(half_bits(d_, stored), hn::RebindToUnsigned<LaneTag>(), scales.half_scale);
+    const LaneVector stored = round_to_half(kTag, hn::Mul(hn::Mul(d, factor), lists_.unit()));
+    hn::Store(half_bits(kTag, stored), hn::RebindToUnsigned<LaneTag>(), scales.half_scale);
     d = hn::Div(hn::Mul(stored, lists_.inverse_unit()), factor);
     choose_sub_scales(d);
     store(d, scales);
@@ -73,13 +73,13 @@ class ScaleFit {
  private:
   LaneVector scale_of(LaneVector d, LaneIntVector sub_scale) const {
     const LaneVector odd_multiple =
-        hn::ConvertTo(d_, hn::Add(hn::Add(sub_scale, sub_scale), hn::Set(di_, 1)));
-    return hn::Mul(d, hn::Mul(odd_multiple, hn::Set(d_, Layout::kScaleUnit)));
+        hn::ConvertTo(kTag, hn::Add(hn::Add(sub_scale, sub_scale), hn::Set(kIntTag, 1)));
+    return hn::Mul(d, hn::Mul(odd_multiple, hn::Set(kTag, Layout::kScaleUnit)));
   }
   LaneVector ideal_multiple(LaneVector d, std::size_t sub_block) const {
     const LaneVector ratio =
-        hn::Div(lists_.ideal(sub_block), hn::Mul(d, hn::Set(d_, 2 * Layout::kScaleUnit)));
-    return hn::Sub(ratio, hn::Set(d_, 0.5f));
+        hn::Div(lists_.ideal(sub_block), hn::Mul(d, hn::Set(kTag, 2 * Layout::kScaleUnit)));
+    return hn::Sub(ratio, hn::Set(kTag, 0.5f));
   }
 
   LaneVector best_of_grid() const;
@@ -89,8 +89,8 @@ class ScaleFit {
   LaneVector gain(LaneVector d) const;
   void store(LaneVector d, GridScales<Layout>& scales) const;
 
-  static constexpr LaneTag d_{};
-  static constexpr LaneIntTag di_{};
+  static constexpr LaneTag kTag{};
+  static constexpr LaneIntTag kIntTag{};
   Shortlists<Layout> lists_;
   LaneVector products_;  ///< of the codes of the last refit, at d = 1
   alignas(64) std::int32_t sub_scales_[Sizes::kSubBlocks][kLanes];
@@ -98,23 +98,23 @@ class ScaleFit {
 
 template <class Layout>
 LaneVector ScaleFit<Layout>::best_of_grid() const {
-  LaneVector largest = hn::Zero(d_);
+  LaneVector largest = hn::Zero(kTag);
   for (std::size_t i = 0; i < Sizes::kSubBlocks; ++i) largest = hn::Max(largest, lists_.ideal(i));
-  LaneVector d = hn::Mul(largest, hn::Set(d_, kLargestD / (31.0f * Layout::kScaleUnit)));
-  LaneVector best = d, least = hn::Set(d_, std::numeric_limits<float>::max());
+  LaneVector d = hn::Mul(largest, hn::Set(kTag, kLargestD / (31.0f * Layout::kScaleUnit)));
+  LaneVector best = d, least = hn::Set(kTag, std::numeric_limits<float>::max());
   for (std::size_t candidate = 0; candidate < kDCandidates; ++candidate) {
-    LaneVector error = hn::Zero(d_);
+    LaneVector error = hn::Zero(kTag);
     for (std::size_t i = 0; i < Sizes::kSubBlocks; ++i) {
       const LaneVector ideal = hn::Floor(ideal_multiple(d, i));
-      const LaneVector below = hn::Min(hn::Max(ideal, hn::Zero(d_)), hn::Set(d_, 14.0f));
-      const LaneIntVector sub_scale = hn::ConvertTo(di_, below);
+      const LaneVector below = hn::Min(hn::Max(ideal, hn::Zero(kTag)), hn::Set(kTag, 14.0f));
+      const LaneIntVector sub_scale = hn::ConvertTo(kIntTag, below);
       const LaneVector lower = lists_.error_at(i, scale_of(d, sub_scale));
-      const LaneVector upper = lists_.error_at(i, scale_of(d, hn::Add(sub_scale, hn::Set(di_, 1))));
+      const LaneVector upper = lists_.error_at(i, scale_of(d, hn::Add(sub_scale, hn::Set(kIntTag, 1))));
       error = hn::Add(error, hn::Min(lower, upper));
     }
     best = hn::IfThenElse(hn::Lt(error, least), d, best);
     least = hn::Min(error, least);
-    d = hn::Mul(d, hn::Set(d_, kDRatio));
+    d = hn::Mul(d, hn::Set(kTag, kDRatio));
   }
   return best;
 }
@@ -125,16 +125,16 @@ void ScaleFit<Layout>::choose_sub_scales(LaneVector d) {
   for (std::size_t i = 0; i < Sizes::kSubBlocks; ++i) {
     const LaneVector nearest = hn::Floor(ideal_multiple(d, i));
     const LaneVector first =
-        hn::Min(hn::Max(hn::Sub(nearest, hn::Set(d_, 1.0f)), hn::Zero(d_)), hn::Set(d_, 12.0f));
-    LaneIntVector sub_scale = hn::ConvertTo(di_, first), best = sub_scale;
-    LaneVector least = hn::Set(d_, std::numeric_limits<float>::max());
+        hn::Min(hn::Max(hn::Sub(nearest, hn::Set(kTag, 1.0f)), hn::Zero(kTag)), hn::Set(kTag, 12.0f));
+    LaneIntVector sub_scale = hn::ConvertTo(kIntTag, first), best = sub_scale;
+    LaneVector least = hn::Set(kTag, std::numeric_limits<float>::max());
     for (int offset = 0; offset < 4; ++offset) {
       const LaneVector error = lists_.error_at(i, scale_of(d, sub_scale));
-      best = hn::IfThenElse(hn::RebindMask(di_, hn::Lt(error, least)), sub_scale, best);
+      best = hn::IfThenElse(hn::RebindMask(kIntTag, hn::Lt(error, least)), sub_scale, best);
       least = hn::Min(error, least);
-      sub_scale = hn::Add(sub_scale, hn::Set(di_, 1));
+      sub_scale = hn::Add(sub_scale, hn::Set(kIntTag, 1));
     }
-    hn::Store(best, di_, sub_scales_[i]);
+    hn::Store(best, kIntTag, sub_scales_[i]);
   }
 }
 
@@ -142,7 +142,8 @@ void ScaleFit<Layout>::choose_sub_scales(LaneVector d) {
 template <class Layout>
 void ScaleFit<Layout>::sample_chosen(LaneVector d) {
   LaneVector scales[Sizes::kSubBlocks];
-  for (std::size_t i = 0; i < Sizes::kSubBlocks; ++i) scales[i] = scale_of(d, hn::Load(di_, sub_scales_[i]));
+  for (std::size_t i = 0; i < Sizes::kSubBlocks; ++i)
+    scales[i] = scale_of(d, hn::Load(kIntTag, sub_scales_[i]));
   lists_.sample_at(scales);
 }
 
@@ -150,16 +151,16 @@ void ScaleFit<Layout>::sample_chosen(LaneVector d) {
 template <class Layout>
 LaneVector ScaleFit<Layout>::refit(LaneVector d) {
   choose_sub_scales(d);
-  LaneVector norms = hn::Set(d_, 1e-30f), products = hn::Zero(d_);
+  LaneVector norms = hn::Set(kTag, 1e-30f), products = hn::Zero(kTag);
   for (std::size_t group = 0; group < Sizes::kGroups; ++group) {
-    const LaneIntVector sub_scale = hn::Load(di_, sub_scales_[group / Sizes::kGroupsOfSubBlock]);
-    const LaneVector multiple = scale_of(hn::Set(d_, 1.0f), sub_scale);
+    const LaneIntVector sub_scale = hn::Load(kIntTag, sub_scales_[group / Sizes::kGroupsOfSubBlock]);
+    const LaneVector multiple = scale_of(hn::Set(kTag, 1.0f), sub_scale);
     const auto line = lists_.best_line(group, hn::Mul(multiple, d));
     norms = hn::MulAdd(hn::Mul(multiple, multiple), line.norm, norms);
     products = hn::MulAdd(multiple, line.product, products);
   }
   products_ = products;
-  return hn::Max(hn::Div(products, norms), hn::Zero(d_));
+  return hn::Max(hn::Div(products, norms), hn::Zero(kTag));
 }
 
 /// The factor that undoes the shrinking of least squares; sum w (x - y)^2 = sum w x^2 - d products at its
@@ -172,13 +173,13 @@ LaneVector ScaleFit<Layout>::gain(LaneVector d) const {
 
 template <class Layout>
 void ScaleFit<Layout>::store(LaneVector d, GridScales<Layout>& scales) const {
-  const LaneVector zero = hn::Zero(d_);
+  const LaneVector zero = hn::Zero(kTag);
   for (std::size_t i = 0; i < Sizes::kSubBlocks; ++i) {
-    const LaneIntVector sub_scale = hn::Load(di_, sub_scales_[i]);
+    const LaneIntVector sub_scale = hn::Load(kIntTag, sub_scales_[i]);
     const LaneVector scale = hn::Mul(scale_of(d, sub_scale), lists_.unit());
     const auto positive = hn::Gt(scale, zero);
-    hn::Store(hn::IfThenElse(positive, hn::Div(hn::Set(d_, 1.0f), scale), zero), d_, scales.inverse[i]);
-    hn::Store(sub_scale, di_, scales.sub_scales[i]);
+    hn::Store(hn::IfThenElse(positive, hn::Div(hn::Set(kTag, 1.0f), scale), zero), kTag, scales.inverse[i]);
+    hn::Store(sub_scale, kIntTag, scales.sub_scales[i]);
   }
 }
 

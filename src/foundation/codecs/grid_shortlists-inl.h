@@ -43,12 +43,12 @@ class Shortlists {
 
   /// `x`: the tile, [kBlockWeights][lane]; it and `columns` must outlive the shortlists.
   Shortlists(const GridColumns<Layout>& columns, const float* x) : columns_(columns), x_(x) {
-    LaneVector largest = hn::Zero(d_);
+    LaneVector largest = hn::Zero(kTag);
     for (std::size_t i = 0; i < Layout::kBlockWeights; ++i) {
-      largest = hn::Max(largest, hn::Abs(hn::Load(d_, x + i * kLanes)));
+      largest = hn::Max(largest, hn::Abs(hn::Load(kTag, x + i * kLanes)));
     }
-    unit_ = hn::Max(largest, hn::Set(d_, kLeastUnit));
-    inverse_unit_ = hn::Div(hn::Set(d_, 1.0f), unit_);
+    unit_ = hn::Max(largest, hn::Set(kTag, kLeastUnit));
+    inverse_unit_ = hn::Div(hn::Set(kTag, 1.0f), unit_);
   }
 
   /// Fills the shortlists and finds the ideal scale of every sub-block.
@@ -60,7 +60,7 @@ class Shortlists {
   LaneVector unit() const { return unit_; }
   LaneVector inverse_unit() const { return inverse_unit_; }
   /// The best scale of a sub-block by itself.
-  LaneVector ideal(std::size_t sub_block) const { return hn::Load(d_, ideal_[sub_block]); }
+  LaneVector ideal(std::size_t sub_block) const { return hn::Load(kTag, ideal_[sub_block]); }
   /// sum w x^2 over the block.
   LaneVector energy() const;
   /// The error of a sub-block at a scale, less its sum w x^2.
@@ -84,7 +84,7 @@ class Shortlists {
 
   /// 2 / scale, finite.
   static LaneVector t_of(LaneVector scale) {
-    return hn::Div(hn::Set(d_, 2.0f), hn::Max(scale, hn::Set(d_, 1e-12f)));
+    return hn::Div(hn::Set(kTag, 2.0f), hn::Max(scale, hn::Set(kTag, 1e-12f)));
   }
   void weigh(std::size_t group, float* v) const;
   void sample_sub_block(std::size_t sub_block, LaneVector largest_scale);
@@ -92,8 +92,8 @@ class Shortlists {
   void add_line(std::size_t group, std::size_t at, const GroupEntries<Layout>& entries,
                 const GroupProducts<Layout>& products);
 
-  static constexpr LaneTag d_{};
-  static constexpr LaneIntTag di_{};
+  static constexpr LaneTag kTag{};
+  static constexpr LaneIntTag kIntTag{};
   const GridColumns<Layout>& columns_;
   const float* x_;
   LaneVector unit_, inverse_unit_;
@@ -110,14 +110,14 @@ void Shortlists<Layout>::weigh(std::size_t group, float* v) const {
   const LaneIntVector signs = weigh_group<Layout>(columns_.importance + group * kWeights,
                                                   x_ + group * kWeights * kLanes, inverse_unit_, v);
   if constexpr (Layout::kEvenSigns) {
-    const auto odd = hn::Ne(parity_of(signs), hn::Zero(di_));
-    LaneVector least = hn::Load(d_, v);
-    for (std::size_t i = 1; i < kWeights; ++i) least = hn::Min(least, hn::Load(d_, v + i * kLanes));
-    auto pending = hn::RebindMask(d_, odd);
+    const auto odd = hn::Ne(parity_of(signs), hn::Zero(kIntTag));
+    LaneVector least = hn::Load(kTag, v);
+    for (std::size_t i = 1; i < kWeights; ++i) least = hn::Min(least, hn::Load(kTag, v + i * kLanes));
+    auto pending = hn::RebindMask(kTag, odd);
     for (std::size_t i = 0; i < kWeights; ++i) {
-      const LaneVector here = hn::Load(d_, v + i * kLanes);
+      const LaneVector here = hn::Load(kTag, v + i * kLanes);
       const auto flip = hn::And(pending, hn::Eq(here, least));
-      hn::Store(hn::IfThenElse(flip, hn::Neg(here), here), d_, v + i * kLanes);
+      hn::Store(hn::IfThenElse(flip, hn::Neg(here), here), kTag, v + i * kLanes);
       pending = hn::AndNot(flip, pending);
     }
   }
@@ -126,18 +126,19 @@ void Shortlists<Layout>::weigh(std::size_t group, float* v) const {
 template <class Layout>
 void Shortlists<Layout>::add_line(std::size_t group, std::size_t at, const GroupEntries<Layout>& entries,
                                   const GroupProducts<Layout>& products) {
-  LaneVector norm = hn::Zero(d_), product = hn::Zero(d_);
-  const auto lane = hn::Iota(di_, 0);
+  LaneVector norm = hn::Zero(kTag), product = hn::Zero(kTag);
+  const auto lane = hn::Iota(kIntTag, 0);
   for (std::size_t vector = 0; vector < Sizes::kVectors; ++vector) {
     for (std::size_t half = 0; half < 2; ++half) {
-      const auto combination = hn::Load(di_, half == 0 ? entries.low[vector] : entries.high[vector]);
-      norm = hn::Add(norm, hn::GatherIndex(d_, columns_.norms[group].of[vector][half], combination));
-      const auto place = hn::Add(hn::Mul(combination, hn::Set(di_, static_cast<std::int32_t>(kLanes))), lane);
-      product = hn::Add(product, hn::GatherIndex(d_, products.of[vector][half], place));
+      const auto combination = hn::Load(kIntTag, half == 0 ? entries.low[vector] : entries.high[vector]);
+      norm = hn::Add(norm, hn::GatherIndex(kTag, columns_.norms[group].of[vector][half], combination));
+      const auto place =
+          hn::Add(hn::Mul(combination, hn::Set(kIntTag, static_cast<std::int32_t>(kLanes))), lane);
+      product = hn::Add(product, hn::GatherIndex(kTag, products.of[vector][half], place));
     }
   }
-  hn::Store(norm, d_, shortlists_[group].norms[at]);
-  hn::Store(product, d_, shortlists_[group].products[at]);
+  hn::Store(norm, kTag, shortlists_[group].norms[at]);
+  hn::Store(product, kTag, shortlists_[group].products[at]);
 }
 
 template <class Layout>
@@ -156,7 +157,7 @@ void Shortlists<Layout>::sample_sub_block(std::size_t sub_block, LaneVector larg
       LaneVector t[1][kSearchesAtOnce];
       for (LaneVector& its_t : t[0]) {
         its_t = t_of(scale);
-        scale = hn::Mul(scale, hn::Set(d_, Layout::kSampleRatio));
+        scale = hn::Mul(scale, hn::Set(kTag, Layout::kSampleRatio));
       }
       search_groups<Layout, 1>(split_codebook<Layout>(), &tables, t, entries);
       for (std::size_t k = 0; k < kSearchesAtOnce; ++k) add_line(group, at + k, entries[0][k], products);
@@ -167,12 +168,12 @@ void Shortlists<Layout>::sample_sub_block(std::size_t sub_block, LaneVector larg
 template <class Layout>
 LaneVector Shortlists<Layout>::find_ideal(std::size_t sub_block, LaneVector largest_scale) const {
   LaneVector scale = largest_scale, ideal = largest_scale;
-  LaneVector least = hn::Set(d_, std::numeric_limits<float>::max());
+  LaneVector least = hn::Set(kTag, std::numeric_limits<float>::max());
   for (std::size_t step = 0; step < kCurveSteps; ++step) {
     const LaneVector error = error_at(sub_block, scale);
     ideal = hn::IfThenElse(hn::Lt(error, least), scale, ideal);
     least = hn::Min(error, least);
-    scale = hn::Mul(scale, hn::Set(d_, kCurveRatio));
+    scale = hn::Mul(scale, hn::Set(kTag, kCurveRatio));
   }
   return ideal;
 }
@@ -180,15 +181,15 @@ LaneVector Shortlists<Layout>::find_ideal(std::size_t sub_block, LaneVector larg
 template <class Layout>
 void Shortlists<Layout>::sample() {
   for (std::size_t sub_block = 0; sub_block < Sizes::kSubBlocks; ++sub_block) {
-    LaneVector largest = hn::Set(d_, 1e-6f);
+    LaneVector largest = hn::Set(kTag, 1e-6f);
     for (std::size_t i = 0; i < Layout::kSubBlockWeights; ++i) {
-      const LaneVector weight = hn::Load(d_, x_ + (sub_block * Layout::kSubBlockWeights + i) * kLanes);
+      const LaneVector weight = hn::Load(kTag, x_ + (sub_block * Layout::kSubBlockWeights + i) * kLanes);
       largest = hn::Max(largest, hn::Mul(hn::Abs(weight), inverse_unit_));
     }
     const LaneVector largest_scale =
-        hn::Mul(largest, hn::Set(d_, Layout::kLargestSample / Layout::kLevels.back()));
+        hn::Mul(largest, hn::Set(kTag, Layout::kLargestSample / Layout::kLevels.back()));
     sample_sub_block(sub_block, largest_scale);
-    hn::Store(find_ideal(sub_block, largest_scale), d_, ideal_[sub_block]);
+    hn::Store(find_ideal(sub_block, largest_scale), kTag, ideal_[sub_block]);
   }
 }
 
@@ -217,10 +218,10 @@ void Shortlists<Layout>::sample_at(const LaneVector* scales) {
 
 template <class Layout>
 LaneVector Shortlists<Layout>::energy() const {
-  LaneVector energy = hn::Zero(d_);
+  LaneVector energy = hn::Zero(kTag);
   for (std::size_t i = 0; i < Layout::kBlockWeights; ++i) {
-    const LaneVector x = hn::Mul(hn::Load(d_, x_ + i * kLanes), inverse_unit_);
-    energy = hn::MulAdd(hn::Mul(x, x), hn::Set(d_, columns_.importance[i]), energy);
+    const LaneVector x = hn::Mul(hn::Load(kTag, x_ + i * kLanes), inverse_unit_);
+    energy = hn::MulAdd(hn::Mul(x, x), hn::Set(kTag, columns_.importance[i]), energy);
   }
   return energy;
 }
@@ -228,12 +229,13 @@ LaneVector Shortlists<Layout>::energy() const {
 template <class Layout>
 LaneVector Shortlists<Layout>::error_at(std::size_t sub_block, LaneVector scale) const {
   const LaneVector t = t_of(scale);
-  LaneVector sum = hn::Zero(d_);
+  LaneVector sum = hn::Zero(kTag);
   for (std::size_t i = 0; i < Sizes::kGroupsOfSubBlock; ++i) {
     const Shortlist& list = shortlists_[sub_block * Sizes::kGroupsOfSubBlock + i];
-    LaneVector least = hn::NegMulAdd(t, hn::Load(d_, list.products[0]), hn::Load(d_, list.norms[0]));
+    LaneVector least = hn::NegMulAdd(t, hn::Load(kTag, list.products[0]), hn::Load(kTag, list.norms[0]));
     for (std::size_t at = 1; at < lines_; ++at) {
-      least = hn::Min(least, hn::NegMulAdd(t, hn::Load(d_, list.products[at]), hn::Load(d_, list.norms[at])));
+      least =
+          hn::Min(least, hn::NegMulAdd(t, hn::Load(kTag, list.products[at]), hn::Load(kTag, list.norms[at])));
     }
     sum = hn::Add(sum, least);
   }
@@ -243,11 +245,11 @@ LaneVector Shortlists<Layout>::error_at(std::size_t sub_block, LaneVector scale)
 template <class Layout>
 auto Shortlists<Layout>::best_line(std::size_t group, LaneVector scale) const -> Line {
   const Shortlist& list = shortlists_[group];
-  LaneVector least = hn::Set(d_, std::numeric_limits<float>::max());
-  Line best{hn::Zero(d_), hn::Zero(d_)};
+  LaneVector least = hn::Set(kTag, std::numeric_limits<float>::max());
+  Line best{hn::Zero(kTag), hn::Zero(kTag)};
   for (std::size_t at = 0; at < lines_; ++at) {
-    const Line line{hn::Load(d_, list.norms[at]), hn::Load(d_, list.products[at])};
-    const LaneVector error = hn::NegMulAdd(hn::Set(d_, 2.0f), line.product, hn::Mul(scale, line.norm));
+    const Line line{hn::Load(kTag, list.norms[at]), hn::Load(kTag, list.products[at])};
+    const LaneVector error = hn::NegMulAdd(hn::Set(kTag, 2.0f), line.product, hn::Mul(scale, line.norm));
     const auto better = hn::Lt(error, least);
     best.norm = hn::IfThenElse(better, line.norm, best.norm);
     best.product = hn::IfThenElse(better, line.product, best.product);
