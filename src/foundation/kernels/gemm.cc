@@ -40,11 +40,14 @@ dnnl::matmul::primitive_desc plan(const ProductShape& shape) {
     add.append_sum(1.0f);
     attributes.set_post_ops(add);
   }
-  return {{describe(shape.m, shape.k, type, shape.a_transposed),
-           describe(shape.k, shape.n, type, shape.b_transposed),
-           describe(shape.m, shape.n, memory::data_type::f32, false)},
-          attributes,
-          processor()};
+  const auto a = describe(shape.m, shape.k, type, shape.a_transposed);
+  const auto b = describe(shape.k, shape.n, type, shape.b_transposed);
+  const auto product = describe(shape.m, shape.n, memory::data_type::f32, false);
+#if DNNL_VERSION_MAJOR < 3  // which took the description of an operation apart from that of the primitive
+  return {{a, b, product}, attributes, processor()};
+#else
+  return {processor(), a, b, product, attributes};
+#endif
 }
 
 /// oneDNN's memory objects take pointers to mutable bytes for operands that are only read as well.
