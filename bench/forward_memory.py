@@ -22,7 +22,7 @@ def parse_arguments():
     parser.add_argument("--tokenizer", help="GGUF file whose vocabulary the models get; without it one is made up")
     parser.add_argument("--text", default="../shared/data/books.calibration.txt")
     parser.add_argument("--hidden", type=int, default=4096)
-    parser.add_argument("--layers", type=int, nargs="+", default=[5, 10, 20], help="20 of the default width: 8 GB")
+    parser.add_argument("--layers", type=int, nargs="+", default=[5, 10, 21], help="21 of the default width: 8 GB")
     parser.add_argument("--windows", type=int, nargs="+", default=[16, 32, 64], help="of 512 tokens")
     parser.add_argument("--limit", type=float, default=1.5, help="GB resident")
     parser.add_argument("--memory", help="passed to tessera: how much hidden states may take before they are spilled")

@@ -12,6 +12,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
+#include <exception>
 #include <span>
 #include <string>
 #include <vector>
@@ -268,13 +269,13 @@ void make_model(Options options) {
 }  // namespace tessera
 
 int main(int argc, char** argv) {
-  CLI::App app("Writes a synthetic Llama GGUF model and an importance matrix for it");
-  tessera::Options options;
-  tessera::add_options(app, options);
-  CLI11_PARSE(app, argc, argv);
   try {
+    CLI::App app("Writes a synthetic Llama GGUF model and an importance matrix for it");
+    tessera::Options options;
+    tessera::add_options(app, options);
+    CLI11_PARSE(app, argc, argv);
     tessera::make_model(options);
-  } catch (const tessera::Error& error) {
+  } catch (const std::exception& error) {
     std::fprintf(stderr, "make_model: %s\n", error.what());
     return 1;
   }
