@@ -36,6 +36,7 @@ struct ProductShape {
   bool b_transposed = false;
   bool accumulate = false;  ///< C += A B
 
+  // clang-tidy 14 takes the comparison for one with 0. NOLINTNEXTLINE(modernize-use-nullptr)
   auto operator<=>(const ProductShape&) const = default;
 };
 

@@ -37,7 +37,6 @@ constexpr std::string_view kDefaultPunctuation = R"([\p{P}\$\+<=>\^~\|]+)";
 constexpr std::string_view kPoroChat = " ?[^(\\s|.,!?…。，、।۔،)]+";
 
 constexpr auto kWholeWords = WholeWordTokens::yes;
-constexpr auto kMergedWords = WholeWordTokens::no;
 
 constexpr std::array kKinds = {
     PreTokenizerKind{{"default"}, {kDefaultPunctuation, kGpt2, R"(\p{N}+)", kThreeDigits}},
