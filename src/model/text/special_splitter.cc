@@ -69,23 +69,24 @@ std::vector<const SpecialSplitter::Special*> SpecialSplitter::occurring(std::str
                                                                         bool control) const {
   std::vector<bool> occurs(specials_.size());
   for (std::size_t at = 0; at < text.size(); ++at) {
-    auto [begin, end] = by_first_byte_[static_cast<unsigned char>(text[at])];
-    // specials_[begin, end) agree with the text in their first `length` bytes.
-    for (std::size_t length = 1; begin < end; ++length) {
-      if (specials_[begin].text.size() == length) occurs[begin++] = true;
+    const auto [begin, end] = by_first_byte_[static_cast<unsigned char>(text[at])];
+    auto first = specials_.begin() + static_cast<std::ptrdiff_t>(begin);
+    auto last = specials_.begin() + static_cast<std::ptrdiff_t>(end);
+    // Those from `first` to `last` agree with the text in their first `length` bytes.
+    for (std::size_t length = 1; first != last; ++length) {
+      if (first->text.size() == length) {
+        occurs[static_cast<std::size_t>(first - specials_.begin())] = true;
+        ++first;
+      }
       if (at + length == text.size()) break;
-      const auto byte_at = [&](const Special& special) {
+      const auto next = static_cast<unsigned char>(text[at + length]);
+      const auto byte_of = [&](const Special& special) {
         return static_cast<unsigned char>(special.text[length]);
       };
-      const auto wanted = static_cast<unsigned char>(text[at + length]);
-      const auto first = specials_.begin() + static_cast<std::ptrdiff_t>(begin);
-      const auto last = specials_.begin() + static_cast<std::ptrdiff_t>(end);
-      const auto least =
-          std::partition_point(first, last, [&](const Special& s) { return byte_at(s) < wanted; });
-      const auto past =
-          std::partition_point(least, last, [&](const Special& s) { return byte_at(s) <= wanted; });
-      begin = static_cast<std::size_t>(least - specials_.begin());
-      end = static_cast<std::size_t>(past - specials_.begin());
+      first =
+          std::partition_point(first, last, [&](const Special& special) { return byte_of(special) < next; });
+      last =
+          std::partition_point(first, last, [&](const Special& special) { return byte_of(special) == next; });
     }
   }
   std::vector<const Special*> found;
