@@ -45,7 +45,8 @@ class SymbolMerger {
   template <class Rule>
   void merge(const Rule& rule) {
     candidates_.clear();
-    for (std::int32_t i = 1; i < static_cast<std::int32_t>(symbols_.size()); ++i) consider(i - 1, i, rule);
+    for (std::int32_t i = 1; i < static_cast<std::int32_t>(symbols_.size()); ++i) collect(i - 1, i, rule);
+    std::ranges::make_heap(candidates_, is_later);
     while (!candidates_.empty()) {
       std::ranges::pop_heap(candidates_, is_later);
       const Candidate candidate = candidates_.back();
@@ -88,12 +89,18 @@ class SymbolMerger {
 
   Symbol& at(std::int32_t index) { return symbols_[static_cast<std::size_t>(index)]; }
 
+  /// Appends the pair to the candidates, if the rule has something for it; the heap is then to be restored.
+  template <class Rule>
+  bool collect(std::int32_t left, std::int32_t right, const Rule& rule) {
+    const std::optional<Merge> merge = rule(at(left), at(right));
+    if (!merge) return false;
+    candidates_.push_back({merge->order, left, right, at(left).length + at(right).length, merge->token});
+    return true;
+  }
+
   template <class Rule>
   void consider(std::int32_t left, std::int32_t right, const Rule& rule) {
-    const std::optional<Merge> merge = rule(at(left), at(right));
-    if (!merge) return;
-    candidates_.push_back({merge->order, left, right, at(left).length + at(right).length, merge->token});
-    std::ranges::push_heap(candidates_, is_later);
+    if (collect(left, right, rule)) std::ranges::push_heap(candidates_, is_later);
   }
 
   std::vector<Symbol> symbols_;
