@@ -74,7 +74,7 @@ def compare_model(arguments, peers, workshop, folder):
     for path in ours.values():
         run_measured([arguments.program, "imatrix", model, "-f", arguments.text, "-o", path, "--ctx", 512, "--samples",
                       arguments.chunks, "--precision", arguments.precision, "--threads", arguments.threads,
-                      "--no-cache", "--quiet"])
+                      "--process-output", "--no-cache", "--quiet"])
     name = os.path.basename(model)
     rows, disagreeing = compare_matrices(read_tensors(ours["gguf"]), read_tensors(theirs))
     print(f"\n{name}, {arguments.chunks} windows of 512 tokens, precision {arguments.precision}\n")
