@@ -10,7 +10,7 @@
 #include <functional>
 #include <map>
 
-#include "artifacts/embedded_recipes.h"
+#include "artifacts/embedded_files.h"
 #include "foundation/base/error.h"
 
 namespace tessera {

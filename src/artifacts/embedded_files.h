@@ -1,4 +1,4 @@
-// The files of data/recipes, embedded at build time (cmake/EmbedRecipes.cmake writes the definition).
+// Files of data/, embedded at build time (cmake/EmbedFiles.cmake writes the definitions).
 #pragma once
 
 #include <span>
@@ -11,6 +11,9 @@ struct EmbeddedFile {
   std::string_view text;
 };
 
+/// data/recipes
 std::span<const EmbeddedFile> embedded_recipes();
+/// data/prompts
+std::span<const EmbeddedFile> embedded_prompts();
 
 }  // namespace tessera
