@@ -29,6 +29,7 @@ struct GenerateOptions {
   pipeline::GenerateSettings settings;
   std::optional<std::string> prompt;
   std::optional<std::filesystem::path> prompt_file;
+  std::int64_t new_tokens = 128;
   bool greedy = false;
   bool no_display_prompt = false;
   bool json = false;
@@ -43,6 +44,8 @@ pipeline::GenerateSettings settings_of(const GenerateOptions& options) {
   } else {
     throw UsageError("there is nothing to go on from: give -p TEXT or -f FILE");
   }
+  if (options.new_tokens < 1) throw UsageError("-n must be at least 1: there must be a token to generate");
+  settings.new_tokens = static_cast<std::size_t>(options.new_tokens);
   if (options.greedy) settings.sampling.temperature = 0;
   settings.precision = precision_of(options.forward);
   settings.memory_bytes = memory_bytes_of(options.forward);
@@ -138,8 +141,7 @@ void add_generate(CLI::App& program) {
       ->required();
   auto* prompt = command->add_option("-p,--prompt", options->prompt, "The text to continue");
   command->add_option("-f,--file", options->prompt_file, "File with the text to continue")->excludes(prompt);
-  command->add_option("-n,--predict,--n-predict", options->settings.new_tokens, "Tokens to generate, at most")
-      ->check(CLI::PositiveNumber)
+  command->add_option("-n,--predict,--n-predict", options->new_tokens, "Tokens to generate, at most")
       ->capture_default_str();
   add_sampling_options(*command, *options);
   add_precision_option(*command, options->forward);

@@ -181,6 +181,24 @@ TEST_F(GeneratorLimits, AnEndTokenEndsItsSequenceAlone) {
   }
 }
 
+TEST_F(GeneratorLimits, TheFirstLayersThatFitStayInMemory) {
+  SilentProgress progress;
+  const StopFlag never;
+  const auto resident = [&](std::uint64_t bytes) {
+    return model::ResidentDecoder(*golden.model.weights, golden.config, 8, {.memory_bytes = bytes}, progress,
+                                  never)
+        .resident_layers();
+  };
+  ASSERT_GE(golden.config.layers, 2u);
+  EXPECT_EQ(resident(std::uint64_t{1} << 30), golden.config.layers);
+  EXPECT_EQ(resident(0), 0u);
+  std::uint32_t least = golden.config.layers;
+  for (std::uint64_t bytes = 1 << 20; bytes > 0; bytes /= 2) {
+    EXPECT_LE(resident(bytes), least);
+    least = resident(bytes);
+  }
+}
+
 TEST_F(GeneratorLimits, AnEmptyPromptIsRefused) {
   EXPECT_THROW(generate(golden, {{{}, 4, {}}}, {}), UsageError);
 }

@@ -27,10 +27,8 @@ std::vector<TokenId> end_tokens(const Tokenizer& tokenizer, const gguf::Metadata
     const auto id = metadata.unsigned_integer(key);
     if (id && *id < tokenizer.size()) tokens.insert(static_cast<TokenId>(*id));
   }
-  const TokenTable& table = tokenizer.table();
   for (const char* spelling : kSpellings) {
-    const auto token = table.find(spelling);
-    if (token && table.type(*token) == TokenType::control) tokens.insert(*token);
+    if (const auto token = tokenizer.table().find(spelling)) tokens.insert(*token);
   }
   return {tokens.begin(), tokens.end()};
 }

@@ -14,8 +14,8 @@ namespace tessera::model {
 std::vector<TokenId> encode_prompt(const Tokenizer& tokenizer, std::string_view text);
 
 /// Tokens behind which a model has no more to say: those that metadata name as the end of a text, a turn or
-/// a message (tokenizer.ggml.eos_token_id, eot_token_id, eom_token_id), and control tokens that are spelled
-/// as known families spell such ends. Sorted.
+/// a message (tokenizer.ggml.eos_token_id, eot_token_id, eom_token_id), and those spelled as known families
+/// spell such ends. Sorted.
 std::vector<TokenId> end_tokens(const Tokenizer& tokenizer, const gguf::Metadata& metadata);
 
 }  // namespace tessera::model
