@@ -6,6 +6,7 @@
 #include <cstdio>
 #include <memory>
 
+#include "coherence_display.h"
 #include "command.h"
 #include "corpus_options.h"
 #include "forward_options.h"
@@ -22,6 +23,7 @@ struct EvaluateOptions {
   pipeline::EvaluateSettings settings;
   std::string quantized, report;
   bool json = false;
+  bool coherence = false;
 };
 
 pipeline::EvaluateSettings settings_of(const EvaluateOptions& options) {
@@ -32,6 +34,10 @@ pipeline::EvaluateSettings settings_of(const EvaluateOptions& options) {
   settings.memory_bytes = memory_bytes_of(options.forward);
   settings.scratch_folder = options.forward.scratch_folder;
   settings.threads = options.common.threads;
+  if (options.coherence) {
+    settings.coherence = pipeline::CoherenceSettings{
+        .precision = settings.precision, .threads = settings.threads, .memory_bytes = settings.memory_bytes};
+  }
   return settings;
 }
 
@@ -88,6 +94,7 @@ void print_text(const Evaluation& evaluation, const CommonOptions& common) {
   print_model("quantized", *evaluation.quantized);
   print_change(*evaluation.change);
   if (!common.quiet) print_layers(evaluation, common.verbose);
+  if (evaluation.coherence) print_coherence(*evaluation.coherence, !common.quiet);
 }
 
 void run(const EvaluateOptions& options) {
@@ -116,6 +123,8 @@ void add_evaluate(CLI::App& program) {
   command->add_option("quantized", options->quantized, "Quantized model to compare with it");
   add_corpus_options(*command, options->corpus);
   add_forward_options(*command, options->forward);
+  command->add_flag("--coherence", options->coherence,
+                    "Let both models continue the same prompts and compare what they write");
   command->add_flag("--json", options->json, "Print the report as JSON");
   command->add_option("--report", options->report, "Write the report as JSON to this file");
   command->add_option("--pre", options->settings.open.pre_tokenizer,

@@ -102,6 +102,7 @@ nlohmann::json to_json(const Evaluation& evaluation) {
                  {"effective_bits_per_weight", judged.size.bits_per_weight()},
                  {"layer_errors", to_json(evaluation.layers)},
                  {"other_tensor_errors", to_json(evaluation.other_tensors)},
+                 {"coherence", evaluation.coherence ? to_json(*evaluation.coherence) : json(nullptr)},
                  {"super_weight_coverage", nullptr}};
   report.update(model_fields("_original", evaluation.original));
   report.update(evaluation.quantized ? model_fields("_quantized", *evaluation.quantized)

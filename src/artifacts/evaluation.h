@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "artifacts/coherence.h"
 #include "artifacts/encoding_error.h"
 #include "artifacts/token_score.h"
 #include "foundation/kernels/squared_error.h"
@@ -70,6 +71,7 @@ struct Evaluation {
   std::optional<PredictionChange> change;
   std::vector<LayerErrors> layers;
   std::vector<TensorError> other_tensors;  ///< those outside of the layers: embedding, output
+  std::optional<Coherence> coherence;      ///< where texts were compared
 };
 
 /// The report for machines. Figures that do not apply are null.

@@ -144,6 +144,9 @@ void score(Side& original, Side* quantized, const StopFlag& stop, Evaluation& ev
 
 Evaluation evaluate(const EvaluateSettings& settings, ProgressObserver& progress, const StopFlag& stop) {
   if (settings.corpus.context < 3) throw UsageError("--ctx: at least 3 tokens are needed to score a window");
+  if (settings.coherence && !settings.quantized) {
+    throw UsageError("--coherence compares the texts of two models: give the quantized one as well");
+  }
   Side original(settings.model, settings.open);
   std::optional<Side> quantized;
   const auto tokenizer = model::make_tokenizer(original.opened.metadata, settings.model.string());
@@ -175,6 +178,13 @@ Evaluation evaluate(const EvaluateSettings& settings, ProgressObserver& progress
   }
   score(original, quantized ? &*quantized : nullptr, stop, evaluation);
   layer_progress.end();
+  if (settings.coherence) {
+    // The walks' hidden states make room for decoded weights.
+    original.pass.reset();
+    quantized->pass.reset();
+    evaluation.coherence =
+        measure_coherence(original.opened, quantized->opened, *settings.coherence, progress, stop);
+  }
   return evaluation;
 }
 

@@ -14,6 +14,7 @@
 #include "foundation/kernels/matrix.h"
 #include "model/source/open_model.h"
 #include "model/text/corpus.h"
+#include "pipeline/coherence.h"
 
 namespace tessera::pipeline {
 
@@ -28,6 +29,8 @@ struct EvaluateSettings {
   int threads = 0;                                      ///< 0: all cores
   std::uint64_t memory_bytes = std::uint64_t{4} << 30;  ///< hidden states beyond this go to a scratch file
   std::filesystem::path scratch_folder = {};
+  /// Compare generated texts as well, for which a quantized model is needed.
+  std::optional<CoherenceSettings> coherence = std::nullopt;
 };
 
 /// Throws UsageError, BadFileError (also when the two models have different vocabularies), IoError or

@@ -40,7 +40,24 @@ Evaluation original_alone() {
           .quantized = {},
           .change = {},
           .layers = {},
-          .other_tensors = {}};
+          .other_tensors = {},
+          .coherence = std::nullopt};
+}
+
+Coherence two_texts() {
+  const CoherenceText text{
+      .text = "and so on",
+      .ended = true,
+      .figures = {.tokens = 3, .repetition = 0, .longest_loop = 0, .distinct = {1, 1, 1}},
+      .log_likelihood = -6,
+      .scored_tokens = 4};
+  return {
+      .new_tokens = 8,
+      .temperature = 0.8,
+      .top_k = 40,
+      .top_p = 0.95,
+      .seed = 1,
+      .pairs = {{"One", DecodingMethod::greedy, text, text}, {"One", DecodingMethod::sampled, text, text}}};
 }
 
 Evaluation both_models() {
@@ -60,6 +77,7 @@ Evaluation both_models() {
                         .tensors = {tensor("blk.0.attn_q.weight", true)},
                         .output = {.error = 1, .energy = 50, .weighted_error = 0, .weighted_energy = 0}}};
   evaluation.other_tensors = {tensor("token_embd.weight", false)};
+  evaluation.coherence = two_texts();
   return evaluation;
 }
 
@@ -95,6 +113,7 @@ TEST(EvaluationReport, SaysWhatChanged) {
   EXPECT_EQ(report["bits_per_weight_original"], 16);
   EXPECT_EQ(report["file_bytes_quantized"], 900);
   EXPECT_TRUE(report["super_weight_coverage"].is_null());
+  EXPECT_EQ(report["coherence"]["verdict"], "coherent");
   const json& layer = report["layer_errors"][0];
   EXPECT_EQ(layer["layer"], 0);
   EXPECT_EQ(layer["output_relative_error"], 0.02);

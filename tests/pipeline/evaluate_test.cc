@@ -75,6 +75,16 @@ TEST_F(EvaluationOfTheDemoModel, FindsNoDifferenceBetweenAModelAndItself) {
   for (const auto& layer : evaluation.layers) EXPECT_EQ(layer.output.error, 0);
 }
 
+TEST_F(EvaluationOfTheDemoModel, ComparesTextsWhenAsked) {
+  auto job = settings();
+  job.coherence = pipeline::CoherenceSettings{.prompts = {"The old captain"}, .new_tokens = 8, .threads = 1};
+  EXPECT_THROW(run(job), UsageError);  // with whose?
+  job.quantized = kDemo;
+  const auto evaluation = run(job);
+  ASSERT_EQ(evaluation.coherence->pairs.size(), 2u);
+  EXPECT_EQ(judge(*evaluation.coherence).verdict, CoherenceVerdict::coherent);
+}
+
 TEST_F(EvaluationOfTheDemoModel, FindsLessDifferenceWithMoreBits) {
   auto job = settings();
   job.quantized = quantized("Q2_K");
