@@ -104,7 +104,7 @@ void add_tokenize(CLI::App& program) {
   command->add_flag("--show-count", options->show_count, "Print the number of tokens, too");
   command->add_flag(
       "-e,--escape,!--no-escape", options->escape,
-      "Whether \\n, \\t, \\\\ and their like in the text stand for those characters (default: yes)");
+      R"(Whether \n, \t, \\ and their like in the text stand for those characters (default: yes))");
   command->add_flag("--log-disable", options->log_disable,
                     "Nothing but the tokens is printed anyway; for llama-tokenize's command lines");
   command->add_option("--pre", options->open.pre_tokenizer,

@@ -55,7 +55,7 @@ std::string text_of(const Record& record, const std::string& wanted_field) {
   if (found == record.value.end()) {
     fail(record,
          wanted_field.empty()
-             ? "there is neither \"text\" nor \"messages\"; name the field that holds the text with --field"
+             ? R"(there is neither "text" nor "messages"; name the field that holds the text with --field)"
              : fmt::format("there is no field \"{}\"", printable(field)));
   }
   if (found->is_string()) return found->get<std::string>();

@@ -22,8 +22,8 @@ std::vector<UnicodeCategory> make_table() {
 }  // namespace
 
 UnicodeCategory category_of(char32_t code_point) {
-  static const std::vector<UnicodeCategory> kTable = make_table();
-  return kTable[code_point];
+  static const std::vector<UnicodeCategory> table = make_table();
+  return table[code_point];
 }
 
 }  // namespace tessera::model
