@@ -21,7 +21,7 @@ class Continuation {
   std::string append(model::TokenId token) {
     const std::size_t before = prompt_bytes_ + text_.size();
     tokens_.push_back(token);
-    const std::string added = tokenizer_.decode(tokens_).substr(before);
+    std::string added = tokenizer_.decode(tokens_).substr(before);
     text_ += added;
     return added;
   }

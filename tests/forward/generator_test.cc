@@ -18,7 +18,6 @@ namespace {
 using model::Generation;
 using model::GenerationRequest;
 using testing::GoldenModel;
-using ::testing::HasSubstr;
 using Tokens = std::vector<std::int32_t>;
 
 constexpr std::size_t kNewTokens = 24;

@@ -13,15 +13,15 @@ using ::testing::IsEmpty;
 
 class Prompt : public ::testing::Test {
  protected:
-  OpenedModel opened_ = open_model(TESSERA_TESTDATA "/demo-model");
-  gguf::Metadata& metadata_ = opened_.metadata;
+  OpenedModel opened = open_model(TESSERA_TESTDATA "/demo-model");
+  gguf::Metadata& metadata = opened.metadata;
 
-  std::unique_ptr<Tokenizer> tokenizer() const { return make_tokenizer(metadata_, "demo"); }
+  std::unique_ptr<Tokenizer> tokenizer() const { return make_tokenizer(metadata, "demo"); }
 };
 
 TEST_F(Prompt, BeginsWithTheBeginningTokenAndDoesNotEnd) {
-  metadata_.set("tokenizer.ggml.add_bos_token", true);
-  metadata_.set("tokenizer.ggml.add_eos_token", true);
+  metadata.set("tokenizer.ggml.add_bos_token", true);
+  metadata.set("tokenizer.ggml.add_eos_token", true);
   const auto with_both = tokenizer();
   auto expected = with_both->encode("The house");
   ASSERT_EQ(expected.back(), *with_both->eos());
@@ -31,28 +31,28 @@ TEST_F(Prompt, BeginsWithTheBeginningTokenAndDoesNotEnd) {
 }
 
 TEST_F(Prompt, OfNothingIsEmptyWithoutABeginningToken) {
-  metadata_.set("tokenizer.ggml.add_bos_token", false);
+  metadata.set("tokenizer.ggml.add_bos_token", false);
   EXPECT_THAT(encode_prompt(*tokenizer(), ""), IsEmpty());
 }
 
 TEST_F(Prompt, EndTokensAreThoseThatMetadataName) {
   const TokenId eos = *tokenizer()->eos();
-  EXPECT_THAT(end_tokens(*tokenizer(), metadata_), ElementsAre(eos));
-  metadata_.set("tokenizer.ggml.eot_token_id", std::uint32_t{17});
-  metadata_.set("tokenizer.ggml.eom_token_id", std::uint32_t{9});
-  EXPECT_THAT(end_tokens(*tokenizer(), metadata_), ElementsAre(eos, 9, 17));
+  EXPECT_THAT(end_tokens(*tokenizer(), metadata), ElementsAre(eos));
+  metadata.set("tokenizer.ggml.eot_token_id", std::uint32_t{17});
+  metadata.set("tokenizer.ggml.eom_token_id", std::uint32_t{9});
+  EXPECT_THAT(end_tokens(*tokenizer(), metadata), ElementsAre(eos, 9, 17));
   // Hostile: an id beyond the vocabulary ends nothing.
-  metadata_.set("tokenizer.ggml.eom_token_id", std::uint32_t{4'000'000'000u});
-  EXPECT_THAT(end_tokens(*tokenizer(), metadata_), ElementsAre(eos, 17));
+  metadata.set("tokenizer.ggml.eom_token_id", std::uint32_t{4'000'000'000u});
+  EXPECT_THAT(end_tokens(*tokenizer(), metadata), ElementsAre(eos, 17));
 }
 
 TEST_F(Prompt, EndTokensAreAlsoThoseSpelledSo) {
   constexpr TokenId kToken = 300;
   const TokenId eos = *tokenizer()->eos();
-  auto tokens = *metadata_.texts("tokenizer.ggml.tokens");
+  auto tokens = *metadata.texts("tokenizer.ggml.tokens");
   tokens[kToken] = "<|im_end|>";
-  metadata_.set("tokenizer.ggml.tokens", gguf::Array(tokens));
-  EXPECT_THAT(end_tokens(*tokenizer(), metadata_), ElementsAre(eos, kToken));
+  metadata.set("tokenizer.ggml.tokens", gguf::Array(tokens));
+  EXPECT_THAT(end_tokens(*tokenizer(), metadata), ElementsAre(eos, kToken));
 }
 
 }  // namespace

@@ -22,27 +22,27 @@ const auto kDemo = kTestdata / "demo-model";
 class Texts : public ::testing::Test {
  protected:
   GenerateReport generate(const GenerateSettings& settings) {
-    shown_.clear();
+    shown.clear();
     return pipeline::generate(
-        settings, [&](std::string_view text) { shown_ += text; }, progress_, never_);
+        settings, [&](std::string_view text) { shown += text; }, progress, never);
   }
 
   std::filesystem::path quantized(const std::string& type) {
-    const auto path = folder_ / (type + ".gguf");
+    auto path = folder / (type + ".gguf");
     QuantizeSettings settings{.model = kDemo, .output = path, .type = type};
     settings.pure = true;
-    pipeline::quantize(settings, progress_, never_);
+    pipeline::quantize(settings, progress, never);
     return path;
   }
 
   Coherence measure(const std::filesystem::path& path, const CoherenceSettings& settings) {
-    return measure_coherence(model::open_model(kDemo), model::open_model(path), settings, progress_, never_);
+    return measure_coherence(model::open_model(kDemo), model::open_model(path), settings, progress, never);
   }
 
-  testing::ScratchFolder folder_;
-  SilentProgress progress_;
-  StopFlag never_;
-  std::string shown_;
+  testing::ScratchFolder folder;
+  SilentProgress progress;
+  StopFlag never;
+  std::string shown;
 };
 
 GenerateSettings demo(const std::string& prompt, std::size_t new_tokens) {
@@ -56,7 +56,7 @@ GenerateSettings demo(const std::string& prompt, std::size_t new_tokens) {
 TEST_F(Texts, ComeAsTheyAreReported) {
   const auto report = generate(demo("The", 12));
   EXPECT_EQ(report.generation.tokens.size(), 12u);
-  EXPECT_EQ(shown_, report.text);
+  EXPECT_EQ(shown, report.text);
   EXPECT_FALSE(report.text.empty());
   EXPECT_EQ(to_json(report)["tokens"].size(), 12u);
   EXPECT_EQ(to_json(report)["stopped"], "length");
