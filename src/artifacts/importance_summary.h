@@ -25,11 +25,11 @@ struct ColumnValue {
 struct TensorImportanceSummary {
   std::string name;
   std::uint64_t experts = 0;
-  std::uint64_t columns = 0;      ///< of one matrix
-  double total = 0;               ///< sum of the mean importance over all columns
-  double share = 0;               ///< of the sum of all tensors' totals, 0 to 1
-  std::optional<double> entropy;  ///< of the columns' shares over that of equal shares, 0 (one column has
-                                  ///< all) to 1 (all alike); empty for a total of 0 or a single column
+  std::uint64_t columns = 0;       ///< of one matrix
+  double total = 0;                ///< sum of the mean importance over all columns
+  double share = 0;                ///< of the sum of all tensors' totals, 0 to 1
+  std::optional<double> entropy;   ///< of the columns' shares over that of equal shares, 0 (one column has
+                                   ///< all) to 1 (all alike); empty for a total of 0 or a single column
   std::vector<ColumnValue> top;    ///< columns of the largest mean importance, largest first
   std::uint64_t dead_columns = 0;  ///< columns whose importance is exactly 0
   std::uint64_t least_count = 0;   ///< tokens of the expert that saw fewest

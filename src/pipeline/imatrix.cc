@@ -51,7 +51,7 @@ std::string hash_of_data(const model::CorpusSettings& corpus, FileHashes& hashes
 
 std::string options_of(const ImatrixSettings& settings) {
   const auto& corpus = settings.corpus;
-  const auto precision = settings.precision.value_or(kernels::fastest_precision());
+  const auto precision = kernels::resolve_precision(settings.precision);
   std::string text = fmt::format(
       "method={} precision={} ctx={} samples={} sampling={} seed={} parse-special={} process-output={} "
       "per-weight-fisher={}",

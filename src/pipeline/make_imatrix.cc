@@ -88,7 +88,7 @@ class Calibration {
 
   imatrix::ImatrixFile run() {
     model::ForwardPass pass(*opened_.weights, config_, {windows_.tokens, windows_.context},
-                            {settings_.precision.value_or(kernels::fastest_precision()), settings_.threads,
+                            {kernels::resolve_precision(settings_.precision), settings_.threads,
                              settings_.memory_bytes, settings_.scratch_folder});
     std::optional<imatrix::ImatrixWriter> writer;
     WalkSettings walk_settings{settings_.method, settings_.process_output, {}};
