@@ -201,7 +201,7 @@ TEST(CorpusText, AFieldMayBeNamed) {
 
 TEST(CorpusText, BrokenRecordsAreNamedByTheirNumber) {
   const std::string good = "{\"text\": \"good\"}\n";
-  for (const auto& [bad, message] : std::vector<std::pair<std::string, std::string>>{
+  for (const auto& item : std::vector<std::pair<std::string, std::string>>{
            {"{\"text\": \"cut", "not valid JSON"},
            {"{\"text\": 1}", "neither a string nor an array"},
            {"{\"body\": \"x\"}", "neither \"text\" nor \"messages\""},
@@ -211,6 +211,8 @@ TEST(CorpusText, BrokenRecordsAreNamedByTheirNumber) {
            {"{\"messages\": [{\"role\": \"user\"}]}", "no role or no content"},
            {"{\"messages\": [{\"role\": \"user\", \"content\": null}]}", "no role or no content"},
            {"{\"messages\": [\"Hi\"]}", "no role or no content"}}) {
+    const std::string& bad = item.first;  // clang 14 does not capture a structured binding
+    const std::string& message = item.second;
     const std::string of_lines = refusal([&] { return text_of_jsonl(good + "\n" + bad + "\n" + good); });
     EXPECT_THAT(of_lines, HasSubstr("d.jsonl, line 3")) << bad;
     EXPECT_THAT(of_lines, HasSubstr(message)) << bad;
