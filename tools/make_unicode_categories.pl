@@ -27,19 +27,20 @@ print <<'END';
 #include "model/text/unicode_categories.h"
 
 namespace tessera::model {
+namespace {
 
-std::span<const UnicodeRange> unicode_ranges() {
-  using enum UnicodeCategory;
-  static constexpr UnicodeRange kRanges[] = {
+using enum UnicodeCategory;
+
+constexpr UnicodeRange kRanges[] = {
 END
 my $last = '';
-my $line = '     ';
+my $line = '   ';
 for my $code_point (0 .. 0x10FFFF) {
   my $category = category_of($code_point);
   next if $category eq $last;
   my $entry = sprintf ' {0x%X, %s},', $code_point, $category;
-  if (length($line . $entry) > 110) { print "$line\n"; $line = '     '; }
+  if (length($line . $entry) > 110) { print "$line\n"; $line = '   '; }
   $line .= $entry;
   $last = $category;
 }
-print "$line\n  };\n  return kRanges;\n}\n\n}  // namespace tessera::model\n";
+print "$line\n};\n\n}  // namespace\n\nstd::span<const UnicodeRange> unicode_ranges() { return kRanges; }\n\n}  // namespace tessera::model\n";

@@ -56,9 +56,9 @@ ModelCard::ModelCard(const std::filesystem::path& folder) {
 }
 
 const std::vector<std::string>& ModelCard::values(std::string_view key) const {
-  static const std::vector<std::string> kNone;
+  static const std::vector<std::string> none;
   const auto found = values_.find(key);
-  return found == values_.end() ? kNone : found->second;
+  return found == values_.end() ? none : found->second;
 }
 
 }  // namespace tessera::model
