@@ -23,8 +23,8 @@ struct EvaluateSettings {
   std::optional<std::filesystem::path> quantized = std::nullopt;  ///< likewise
   model::OpenSettings open = {};
   model::CorpusSettings corpus = {};
-  /// Of the operands of matrix products; empty: the fastest of this machine. bf16 adds a divergence of up
-  /// to 5e-5 nats per token of its own to the comparison (docs/evaluate.md), which f32 does not.
+  /// Of the operands of matrix products; empty: the fastest of this machine. bf16 adds a divergence of
+  /// about 3e-5 nats per token of its own to the comparison (docs/evaluate.md), which f32 does not.
   std::optional<kernels::Precision> precision = std::nullopt;
   int threads = 0;                                      ///< 0: all cores
   std::uint64_t memory_bytes = std::uint64_t{4} << 30;  ///< hidden states beyond this go to a scratch file

@@ -8,6 +8,7 @@
 
 #include "foundation/base/error.h"
 #include "pipeline/quantize.h"
+#include "pipeline/recorder.h"
 #include "pipeline/small_model.h"
 
 namespace tessera {
@@ -117,6 +118,19 @@ TEST_F(EvaluationOfTheDemoModel, DoesNotDependOnThreadsNorOnAScratchFile) {
     EXPECT_EQ(to_json(run(job)), alone);
     job.memory_bytes = std::uint64_t{1} << 30;
   }
+}
+
+TEST_F(EvaluationOfTheDemoModel, WarnsWhereRoundingIsMuchOfTheDivergence) {
+  auto job = settings();
+  job.quantized = quantized("Q8_0");
+  const auto warnings = [&](kernels::Precision precision) {
+    testing::MessageRecorder messages;
+    job.precision = precision;
+    pipeline::evaluate(job, messages, never);
+    return messages.warnings;
+  };
+  EXPECT_THAT(warnings(kernels::Precision::f32), ::testing::IsEmpty());
+  EXPECT_THAT(warnings(kernels::Precision::bf16), ::testing::ElementsAre(HasSubstr("--precision f32")));
 }
 
 TEST_F(EvaluationOfTheDemoModel, RefusesAModelWithAnotherVocabulary) {
