@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "forward/golden_model.h"
+#include "foundation/kernels/gemm.h"
 
 namespace tessera::model {
 namespace {
@@ -98,7 +99,7 @@ TEST_P(AttentionBackwardTest, EqualsItsScalarTwinAlsoWhenCalledAgain) {
       normal_values(kTokens * config.query_width(), 1), normal_values(kTokens * config.key_value_width(), 2),
       normal_values(kTokens * config.key_value_width(), 3), normal_values(kTokens * config.query_width(), 4)};
   const auto expected = scalar_gradients(config, x, window);
-  for (const auto precision : {kernels::Precision::f32, kernels::Precision::bf16}) {
+  for (const auto precision : kernels::available_precisions()) {
     AttentionHeads heads(config, precision, kTokens, kTokens);
     heads.queries.store(0, x.queries);
     heads.keys.store(0, x.keys);

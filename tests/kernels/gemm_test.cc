@@ -58,7 +58,7 @@ void expect_exact_product(const ProductShape& shape) {
 }
 
 TEST(MatrixProduct, EqualsTheSumOfProductsInEveryLayoutAndPrecision) {
-  for (const auto precision : {Precision::f32, Precision::bf16}) {
+  for (const auto precision : available_precisions()) {
     for (const bool a_transposed : {false, true}) {
       for (const bool b_transposed : {false, true}) {
         for (const bool accumulate : {false, true}) {
@@ -76,7 +76,7 @@ TEST(MatrixProduct, EqualsTheSumOfProductsInEveryLayoutAndPrecision) {
 }
 
 TEST(MatrixProduct, GivesTheSameBitsEveryTime) {
-  for (const auto precision : {Precision::f32, Precision::bf16}) {
+  for (const auto precision : available_precisions()) {
     auto a = random_values(std::size_t{40} * 96, 1);
     auto b = random_values(std::size_t{96} * 48, 2);
     const Matrix stored_a = stored(a, 40, 96, false, precision);

@@ -1,6 +1,7 @@
 #include "foundation/kernels/gemm.h"
 
 #include <algorithm>
+#include <array>
 #include <dnnl.hpp>
 #include <new>
 
@@ -61,8 +62,13 @@ Precision fastest_precision() {
   return has(dnnl::cpu_isa::avx512_core_bf16) ? Precision::bf16 : Precision::f32;
 }
 
+std::span<const Precision> available_precisions() {
+  static constexpr std::array kAll = {Precision::f32, Precision::bf16};
+  return std::span(kAll).first(has(dnnl::cpu_isa::avx512_core) ? 2 : 1);
+}
+
 Precision resolve_precision(std::optional<Precision> wanted) {
-  if (wanted == Precision::bf16 && !has(dnnl::cpu_isa::avx512_core)) {
+  if (wanted == Precision::bf16 && available_precisions().back() != Precision::bf16) {
     throw UsageError("bf16 products need a processor with AVX-512; use f32");
   }
   return wanted.value_or(fastest_precision());

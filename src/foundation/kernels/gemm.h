@@ -11,6 +11,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <span>
 #include <tuple>
 
 #include "foundation/kernels/matrix.h"
@@ -21,8 +22,10 @@ namespace tessera::kernels {
 /// ONEDNN_MAX_CPU_ISA.
 Precision fastest_precision();
 
-/// `wanted`, or the fastest when nothing is. Throws UsageError where this machine has no products of that
-/// precision: bf16 needs AVX-512.
+/// Those that this machine has products of: f32, and bf16 where there is AVX-512.
+std::span<const Precision> available_precisions();
+
+/// `wanted`, or the fastest when nothing is. Throws UsageError where it is not available.
 Precision resolve_precision(std::optional<Precision> wanted);
 
 /// C [m, n] = A [m, k] B [k, n], all dense. A transposed operand is stored the other way round: A as [k, m],
