@@ -23,6 +23,18 @@ TEST_P(VectorMathTest, AddEqualsAPlainLoopAndStaysInItsRow) {
   }
 }
 
+TEST_P(VectorMathTest, AddToRowsEqualsAPlainLoop) {
+  for (const std::size_t count : kRowSizes) {
+    if (count == 0) continue;
+    const auto x = random_values(count, 1);
+    auto y = random_values(3 * count, 2);
+    auto expected = y;
+    for (std::size_t i = 0; i < y.size(); ++i) expected[i] += x[i % count];
+    add_to_rows(x, y);
+    EXPECT_EQ(y, expected);
+  }
+}
+
 TEST_P(VectorMathTest, SquareAndEnergyEqualAPlainLoop) {
   for (const std::size_t count : kRowSizes) {
     auto x = random_values(count + 1, 1);

@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "base/message_recorder.h"
 #include "foundation/base/error.h"
 #include "model/text/corpus_text.h"
 #include "model/text/window_sampling.h"
@@ -27,18 +28,6 @@ using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 
 constexpr TokenId kBos = 256;
-
-/// Keeps the warnings.
-class Warnings final : public ProgressObserver {
- public:
-  void begin(std::string_view, std::uint64_t) override {}
-  void advance(std::uint64_t) override {}
-  void item_done(std::string_view) override {}
-  void end() override {}
-  void note(std::string_view) override {}
-  void warn(std::string_view message) override { warnings.emplace_back(message); }
-  std::vector<std::string> warnings;
-};
 
 /// One token per byte, BOS in front where asked for.
 std::unique_ptr<Tokenizer> byte_tokenizer(bool adds_bos) {
@@ -76,7 +65,7 @@ class Corpus : public ::testing::Test {
   }
 
   ScratchFolder folder_;
-  Warnings warnings_;
+  tessera::testing::MessageRecorder warnings_;
 };
 
 TEST_F(Corpus, WindowsAreConsecutiveAndTheRestIsDropped) {

@@ -6,10 +6,10 @@
 
 #include <cmath>
 
+#include "base/message_recorder.h"
 #include "foundation/base/error.h"
 #include "foundation/kernels/gemm.h"
 #include "pipeline/quantize.h"
-#include "pipeline/recorder.h"
 #include "pipeline/small_model.h"
 
 namespace tessera {
@@ -45,6 +45,25 @@ class EvaluationOfTheDemoModel : public ::testing::Test {
     pipeline::QuantizeSettings job{.model = kDemo, .output = folder / (type + ".gguf"), .type = type};
     pipeline::quantize(job, silent, never);
     return job.output;
+  }
+
+  /// The demo model as a GGUF file, with changes.
+  std::filesystem::path copy(
+      const std::function<void(gguf::Metadata&)>& change_metadata,
+      const std::function<void(const std::string&, std::vector<std::byte>&)>& change_tensor = {}) {
+    auto opened = model::open_model(kDemo);
+    change_metadata(opened.metadata);
+    std::vector<TensorDescriptor> tensors(opened.weights->tensors().begin(), opened.weights->tensors().end());
+    const auto sink = gguf::create_gguf(folder / "copy.gguf", opened.metadata, tensors);
+    std::vector<std::byte> scratch;
+    for (std::size_t i = 0; i < tensors.size(); ++i) {
+      const auto rows = opened.weights->stored_rows(i, {0, tensors[i].rows()}, scratch);
+      std::vector<std::byte> bytes(rows.begin(), rows.end());
+      if (change_tensor) change_tensor(tensors[i].name, bytes);
+      sink->write_rows(i, 0, bytes);
+    }
+    sink->commit();
+    return folder / "copy.gguf";
   }
 
   Evaluation run(const pipeline::EvaluateSettings& job) {
@@ -144,21 +163,32 @@ TEST_F(EvaluationOfTheDemoModel, RefusesAModelWithAnotherVocabulary) {
               ThrowsMessage<BadFileError>(HasSubstr("is not its original: it has 4 layers")));
 }
 
+TEST_F(EvaluationOfTheDemoModel, RefusesAModelWhoseTokensDiffer) {
+  const auto refusal_of = [&](const std::function<void(std::vector<std::string>&)>& change) {
+    auto job = settings();
+    job.quantized = copy([&](gguf::Metadata& metadata) {
+      auto tokens = *metadata.texts("tokenizer.ggml.tokens");
+      change(tokens);
+      metadata.set("tokenizer.ggml.tokens", gguf::Array(tokens));
+    });
+    try {
+      run(job);
+    } catch (const BadFileError& error) {
+      return std::string(error.what());
+    }
+    return std::string("accepted");
+  };
+  EXPECT_THAT(refusal_of([](auto& tokens) { tokens[700] += "x"; }), HasSubstr("token 700 differs"));
+  EXPECT_THAT(refusal_of([](auto& tokens) { tokens.pop_back(); }), HasSubstr("4095"));
+}
+
 TEST_F(EvaluationOfTheDemoModel, NamesTheTensorThatHoldsANaN) {
-  const auto plain = folder / "plain.gguf";
-  auto opened = model::open_model(kDemo);
-  std::vector<TensorDescriptor> tensors(opened.weights->tensors().begin(), opened.weights->tensors().end());
-  const auto sink = gguf::create_gguf(plain, opened.metadata, tensors);
-  std::vector<std::byte> scratch;
-  for (std::size_t i = 0; i < tensors.size(); ++i) {
-    const auto rows = opened.weights->stored_rows(i, {0, tensors[i].rows()}, scratch);
-    std::vector<std::byte> bytes(rows.begin(), rows.end());
-    if (tensors[i].name == "blk.2.ffn_up.weight") bytes[1] = bytes[0] = std::byte{0x7F};  // NaN in F16
-    sink->write_rows(i, 0, bytes);
-  }
-  sink->commit();
   auto job = settings();
-  job.quantized = plain;
+  job.quantized = copy([](gguf::Metadata&) {},
+                       [](const std::string& name, std::vector<std::byte>& bytes) {
+                         if (name == "blk.2.ffn_up.weight")
+                           bytes[1] = bytes[0] = std::byte{0x7F};  // NaN in F16
+                       });
   EXPECT_THAT([&] { run(job); }, ThrowsMessage<BadFileError>(::testing::AllOf(
                                      HasSubstr("blk.2.ffn_up.weight"), HasSubstr("row 0, column 0"))));
 }

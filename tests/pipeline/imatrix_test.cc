@@ -7,6 +7,7 @@
 #include <functional>
 #include <set>
 
+#include "base/message_recorder.h"
 #include "foundation/base/error.h"
 #include "foundation/formats/imatrix/fisher_reader.h"
 #include "foundation/formats/imatrix/imatrix_writer.h"
@@ -14,7 +15,6 @@
 #include "foundation/tensor/float16.h"
 #include "pipeline/importance_files.h"
 #include "pipeline/quantize.h"
-#include "pipeline/recorder.h"
 #include "pipeline/small_model.h"
 
 namespace tessera::pipeline {

@@ -102,6 +102,15 @@ TEST_F(CalibrationOfTheDemoModel, SeesTheOutputOnRequestWithEveryMethod) {
   }
 }
 
+TEST_F(CalibrationOfTheDemoModel, CountsWhatEachMethodSums) {
+  const auto count_of = [&](ImportanceMethod method) {
+    return run(settings(method)).matrix.entries.at("blk.0.attn_k.weight").counts.front();
+  };
+  EXPECT_EQ(count_of(ImportanceMethod::activation), 5u * 32u);
+  EXPECT_EQ(count_of(ImportanceMethod::gradient), 5u);
+  EXPECT_EQ(count_of(ImportanceMethod::fisher), 5u * 31u);
+}
+
 TEST_F(CalibrationOfTheDemoModel, WritesTheSameBytesWithAnyNumberOfThreadsAndAScratchFile) {
   for (const auto method : imatrix::kAllImportanceMethods) {
     auto job = settings(method);

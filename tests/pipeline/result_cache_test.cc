@@ -7,11 +7,11 @@
 #include <cstdlib>
 #include <thread>
 
+#include "base/message_recorder.h"
 #include "foundation/base/error.h"
 #include "pipeline/cache_folder.h"
 #include "pipeline/file_hashes.h"
 #include "pipeline/killed_process.h"
-#include "pipeline/recorder.h"
 #include "pipeline/small_model.h"
 
 namespace tessera::pipeline {

@@ -4,6 +4,7 @@
 
 #include <cmath>
 
+#include "base/message_recorder.h"
 #include "foundation/base/error.h"
 #include "stages/compare_importance.h"
 #include "stages/merge_importance.h"
@@ -22,19 +23,6 @@ using ::testing::IsEmpty;
 ImatrixFile file_of(std::map<std::string, Entry> entries) {
   return {.datasets = {"text.txt"}, .chunk_count = 2, .chunk_size = 8, .entries = std::move(entries)};
 }
-
-/// Remembers warnings.
-class Warnings final : public ProgressObserver {
- public:
-  void begin(std::string_view, std::uint64_t) override {}
-  void advance(std::uint64_t) override {}
-  void item_done(std::string_view) override {}
-  void end() override {}
-  void note(std::string_view) override {}
-  void warn(std::string_view message) override { all.emplace_back(message); }
-
-  std::vector<std::string> all;
-};
 
 TEST(SummarizeImportance, SharesEntropyTopAndDeadColumnsOfDenseTensors) {
   auto matrix = file_of({{"even", {4, {2, 2, 2, 2}, {2}}}, {"one", {4, {0, 0, 24, 0}, {2}}}});
@@ -169,7 +157,7 @@ class MergeImportance : public ::testing::Test {
     return "accepted";
   }
 
-  Warnings warnings_;
+  tessera::testing::MessageRecorder warnings_;
 };
 
 TEST_F(MergeImportance, AddsSumsAndCountsTakesMaximaAndJoinsDataSets) {
@@ -184,7 +172,7 @@ TEST_F(MergeImportance, AddsSumsAndCountsTakesMaximaAndJoinsDataSets) {
   EXPECT_EQ(merged.chunk_count, 4u);
   EXPECT_EQ(merged.chunk_size, 8u);
   EXPECT_EQ(merged.provenance, (imatrix::Provenance{"0.1", "model", "", "options"}));
-  EXPECT_THAT(warnings_.all, IsEmpty());
+  EXPECT_THAT(warnings_.warnings, IsEmpty());
 }
 
 TEST_F(MergeImportance, ExpertsAreMergedEachByItself) {
@@ -206,7 +194,7 @@ TEST_F(MergeImportance, StatisticsThatSomeFilesLackAreLeftOutWithAWarning) {
   const auto merged = merge({first, file_of({{"w", {1, {1}, {1}}}})});
   EXPECT_EQ(merged.entries.at("w"), (Entry{1, {2}, {2}}));
   EXPECT_THAT(merged.fisher, IsEmpty());
-  EXPECT_THAT(warnings_.all,
+  EXPECT_THAT(warnings_.warnings,
               ElementsAre(HasSubstr("Fisher"), HasSubstr("maxima"), HasSubstr("sensitivities")));
 }
 
@@ -214,7 +202,7 @@ TEST_F(MergeImportance, ATensorOfSomeFilesIsTakenFromThoseWithAWarning) {
   const auto merged =
       merge({file_of({{"w", {1, {1}, {1}}}}), file_of({{"v", {1, {3}, {1}, {2}}}, {"w", {1, {1}, {1}}}})});
   EXPECT_EQ(merged.entries.at("v"), (Entry{1, {3}, {1}, {2}}));
-  EXPECT_THAT(warnings_.all, ElementsAre(HasSubstr("1 of 2 tensors")));
+  EXPECT_THAT(warnings_.warnings, ElementsAre(HasSubstr("1 of 2 tensors")));
 }
 
 TEST_F(MergeImportance, DifferentModelFilesAreWarnedOf) {
@@ -222,7 +210,7 @@ TEST_F(MergeImportance, DifferentModelFilesAreWarnedOf) {
   first.provenance.model_hash = "a";
   second.provenance.model_hash = "b";
   EXPECT_EQ(merge({first, second}).provenance.model_hash, "");
-  EXPECT_THAT(warnings_.all, ElementsAre(HasSubstr("different model files")));
+  EXPECT_THAT(warnings_.warnings, ElementsAre(HasSubstr("different model files")));
 }
 
 TEST_F(MergeImportance, OtherMethodsFormsAndShapesAreRefusedByName) {
