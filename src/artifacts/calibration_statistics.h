@@ -1,4 +1,4 @@
-// What calibration has seen: for every linear, a figure per input column, summed over all tokens.
+// What calibration has seen: for every linear, a figure per input column, summed over tokens or windows.
 #pragma once
 
 #include <cstddef>
@@ -13,11 +13,10 @@ namespace tessera {
 
 /// Of one linear with the weight [out, columns].
 struct ColumnStatistics {
-  /// [columns]: sum over tokens of what the method measures, the squared input for activation
-  /// (formats/imatrix/importance_method.h lists them)
+  /// [columns]: sum of what the method measures (docs/imatrix.md)
   std::vector<double> sums;
   std::vector<float> maxima;  ///< [columns]: largest magnitude of the input; empty where it was not observed
-  std::uint64_t tokens = 0;
+  std::uint64_t count = 0;    ///< what was summed: tokens, or windows for the method gradient
 
   bool operator==(const ColumnStatistics&) const = default;
 };

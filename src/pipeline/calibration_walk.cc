@@ -53,11 +53,12 @@ CalibrationStatistics walk_forward(model::ForwardPass& pass, const WalkSettings&
 class Gradients {
  public:
   Gradients(const model::ForwardPass& pass, const WalkSettings& settings)
-      : source_(pass.loader().source()), tokens_(pass.batch().windows() * (pass.batch().context - 1)) {
+      : source_(pass.loader().source()), count_(pass.batch().windows()) {
     const model::GradientStatisticsSettings statistics{pass.settings().precision, pass.settings().threads};
     if (settings.method == ImportanceMethod::gradient) {
       gradient_.emplace(statistics);
     } else {
+      count_ *= pass.batch().context - 1;  // the last token of a window has no next one
       fisher_.emplace(statistics,
                       settings.fisher ? model::FisherDetail::weights : model::FisherDetail::columns);
     }
@@ -72,14 +73,20 @@ class Gradients {
     for (std::size_t tensor = 0; tensor < source_.tensors().size(); ++tensor) {
       auto sums = gradient_ ? gradient_->take(tensor) : fisher_->take(tensor);
       if (sums.empty()) continue;
-      statistics[source_.tensors()[tensor].name] = {std::move(sums), {}, tokens_};
-      if (diagonal) diagonal(tensor, fisher_->take_weights(tensor));
+      statistics[source_.tensors()[tensor].name] = {std::move(sums), {}, count_};
+      if (diagonal) diagonal(tensor, mean_diagonal(tensor));
     }
   }
 
  private:
+  std::vector<float> mean_diagonal(std::size_t tensor) {
+    auto diagonal = fisher_->take_weights(tensor);
+    for (float& value : diagonal) value /= static_cast<float>(count_);
+    return diagonal;
+  }
+
   const WeightSource& source_;
-  std::uint64_t tokens_;  ///< those whose prediction was scored
+  std::uint64_t count_;  ///< windows for gradient, tokens with a next one for Fisher
   std::optional<model::GradientImportance> gradient_;
   std::optional<model::FisherImportance> fisher_;
 };

@@ -22,7 +22,7 @@
 
 namespace tessera::pipeline {
 
-/// Takes the Fisher diagonal of a weight tensor, [out * in], summed over tokens.
+/// Takes the Fisher diagonal of a weight tensor, [out * in], the mean over tokens.
 using FisherSink = std::function<void(std::size_t tensor, std::span<const float> diagonal)>;
 
 struct WalkSettings {
@@ -33,7 +33,7 @@ struct WalkSettings {
   FisherSink fisher = {};
 };
 
-/// Counts the walk's work. Throws as the walk does when the model is damaged.
+/// Counts the walk's work.
 void add_walk(const model::ForwardPass& pass, const WalkSettings& settings, LayerProgress& progress);
 
 /// Throws BadFileError, IoError or InterruptedError; what the last finished layer left is in the checkpoint.

@@ -19,6 +19,13 @@
 namespace tessera::pipeline {
 namespace {
 
+void check(const EvaluateSettings& settings) {
+  if (settings.corpus.context < 3) throw UsageError("--ctx: at least 3 tokens are needed to score a window");
+  if (settings.coherence && !settings.quantized) {
+    throw UsageError("--coherence compares the texts of two models: give the quantized one as well");
+  }
+}
+
 /// One of the two models with its walk.
 struct Side {
   Side(std::filesystem::path file, const model::OpenSettings& settings)
@@ -60,6 +67,9 @@ void require_same_model(const Side& original, const Side& quantized, const model
     fail(fmt::format("its vocabulary has {} tokens, not {}", original.config.vocabulary,
                      quantized.config.vocabulary));
   }
+  if (tokenizer.size() != other.size()) {
+    fail(fmt::format("its tokenizer has {} tokens, not {}", tokenizer.size(), other.size()));
+  }
   for (model::TokenId token = 0; static_cast<std::size_t>(token) < tokenizer.size(); ++token) {
     if (tokenizer.piece(token) != other.piece(token)) fail(fmt::format("token {} differs", token));
   }
@@ -70,42 +80,25 @@ std::vector<float> importance_of(const CalibrationStatistics& statistics, const 
   if (found == statistics.end()) return {};
   std::vector<float> importance;
   for (const double sum : found->second.sums) {
-    importance.push_back(static_cast<float>(sum / static_cast<double>(found->second.tokens)));
+    importance.push_back(static_cast<float>(sum / static_cast<double>(found->second.count)));
   }
   return importance;
 }
 
-/// Walks both models and gathers what changed below the predictions.
-class SideBySide {
- public:
-  SideBySide(Side& original, Side& quantized, int threads)
-      : original_(original), quantized_(quantized), threads_(threads) {}
-
-  LayerErrors compare_layer(std::uint32_t layer, const CalibrationStatistics& statistics) const {
-    LayerErrors errors{.layer = layer, .tensors = compare_tensors(layer, statistics), .output = {}};
-    errors.output = stages::compare_states(original_.pass->states(), quantized_.pass->states(), threads_);
-    return errors;
+/// Errors of the matrices of a layer, or of those outside of all layers.
+std::vector<TensorError> compare_tensors(const Side& original, const Side& quantized,
+                                         std::optional<std::uint32_t> layer,
+                                         const CalibrationStatistics& statistics, int threads) {
+  std::vector<TensorError> errors;
+  const auto& weights = *quantized.opened.weights;
+  for (std::size_t i = 0; i < weights.tensors().size(); ++i) {
+    const auto& tensor = weights.tensors()[i];
+    if (tensor.shape.size() < 2 || model::place_of(tensor.name).layer != layer) continue;
+    errors.push_back(stages::compare_tensor(*original.opened.weights, weights, i,
+                                            importance_of(statistics, tensor.name), threads));
   }
-
-  /// Errors of the matrices of a layer, or of those outside of all layers.
-  std::vector<TensorError> compare_tensors(std::optional<std::uint32_t> layer,
-                                           const CalibrationStatistics& statistics) const {
-    std::vector<TensorError> errors;
-    const auto& weights = *quantized_.opened.weights;
-    for (std::size_t i = 0; i < weights.tensors().size(); ++i) {
-      const auto& tensor = weights.tensors()[i];
-      if (tensor.shape.size() < 2 || model::place_of(tensor.name).layer != layer) continue;
-      errors.push_back(stages::compare_tensor(*original_.opened.weights, weights, i,
-                                              importance_of(statistics, tensor.name), threads_));
-    }
-    return errors;
-  }
-
- private:
-  Side& original_;
-  Side& quantized_;
-  int threads_;
-};
+  return errors;
+}
 
 void walk(Side& original, Side* quantized, int threads, LayerProgress& progress, const StopFlag& stop,
           Evaluation& evaluation) {
@@ -119,9 +112,13 @@ void walk(Side& original, Side* quantized, int threads, LayerProgress& progress,
     other.run_layer(other.loader().layer(layer), layer, nullptr, stop, progress.layer(other.loader(), layer));
     CalibrationStatistics statistics;
     observer.collect(statistics);
-    evaluation.layers.push_back(SideBySide(original, *quantized, threads).compare_layer(layer, statistics));
+    evaluation.layers.push_back({layer, compare_tensors(original, *quantized, layer, statistics, threads),
+                                 stages::compare_states(pass.states(), other.states(), threads)});
     progress.item_done(fmt::format("layer {}: relative error of the output {:.3e}", layer,
                                    evaluation.layers.back().relative_output_error()));
+  }
+  if (quantized != nullptr) {
+    evaluation.other_tensors = compare_tensors(original, *quantized, std::nullopt, {}, threads);
   }
 }
 
@@ -156,10 +153,7 @@ void warn_of_rounding(kernels::Precision precision, const Evaluation& evaluation
 }  // namespace
 
 Evaluation evaluate(const EvaluateSettings& settings, ProgressObserver& progress, const StopFlag& stop) {
-  if (settings.corpus.context < 3) throw UsageError("--ctx: at least 3 tokens are needed to score a window");
-  if (settings.coherence && !settings.quantized) {
-    throw UsageError("--coherence compares the texts of two models: give the quantized one as well");
-  }
+  check(settings);
   Side original(settings.model, settings.open);
   std::optional<Side> quantized;
   const auto tokenizer = model::make_tokenizer(original.opened.metadata, settings.model.string());
@@ -185,10 +179,6 @@ Evaluation evaluate(const EvaluateSettings& settings, ProgressObserver& progress
   if (quantized) layer_progress.add(quantized->pass->loader(), quantized->config.layers);
   layer_progress.begin();
   walk(original, quantized ? &*quantized : nullptr, settings.threads, layer_progress, stop, evaluation);
-  if (quantized) {
-    evaluation.other_tensors =
-        SideBySide(original, *quantized, settings.threads).compare_tensors(std::nullopt, {});
-  }
   score(original, quantized ? &*quantized : nullptr, stop, evaluation);
   layer_progress.end();
   warn_of_rounding(forward.precision, evaluation, progress);

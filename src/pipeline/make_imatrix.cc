@@ -57,11 +57,11 @@ std::optional<ImatrixReport> find_cached(const ImatrixSettings& settings, Result
 imatrix::Entry entry_of(const ColumnStatistics& statistics, ImportanceMethod method) {
   imatrix::Entry entry{.columns = statistics.sums.size(),
                        .sums = std::vector<float>(statistics.sums.begin(), statistics.sums.end()),
-                       .counts = {statistics.tokens},
+                       .counts = {statistics.count},
                        .maxima = statistics.maxima};
   if (method != ImportanceMethod::activation) {
     const double total = std::accumulate(statistics.sums.begin(), statistics.sums.end(), 0.0);
-    entry.sensitivity = static_cast<float>(total / static_cast<double>(statistics.tokens));
+    entry.sensitivity = static_cast<float>(total / static_cast<double>(statistics.count));
   }
   return entry;
 }
@@ -122,9 +122,15 @@ class Calibration {
     LayerProgress layers("calibrating", progress_);
     add_walk(pass, walk_settings, layers);
     layers.begin();
-    auto statistics = walk(pass, walk_settings, checkpoint, layers, stop_);
-    layers.end();
-    return statistics;
+    try {
+      auto statistics = walk(pass, walk_settings, checkpoint, layers, stop_);
+      layers.end();
+      return statistics;
+    } catch (const InterruptedError&) {
+      if (!checkpoint.keeps()) throw;
+      throw InterruptedError(fmt::format(
+          "interrupted; {} steps are finished, the same command goes on from there", checkpoint.finished()));
+    }
   }
 
   /// Whether the walk observes this tensor: the matrices of the layers, and the output on request.
@@ -145,11 +151,8 @@ class Calibration {
   }
 
   void write_diagonal(std::size_t tensor, std::span<const float> diagonal, imatrix::ImatrixWriter& writer) {
-    const auto tokens = static_cast<float>(windows_.windows() * (windows_.context - 1));
-    std::vector<float> means(diagonal.begin(), diagonal.end());
-    for (float& mean : means) mean /= tokens;
-    std::vector<std::uint16_t> rounded(means.size());
-    kernels::to_bfloat16(means, rounded);
+    std::vector<std::uint16_t> rounded(diagonal.size());
+    kernels::to_bfloat16(diagonal, rounded);
     writer.write_fisher_rows(opened_.weights->tensors()[tensor].name, 0, std::as_bytes(std::span(rounded)));
   }
 

@@ -23,7 +23,7 @@ void merge(const ColumnStatistics& from, ColumnStatistics& to) {
     to.sums[c] += from.sums[c];
     to.maxima[c] = std::max(to.maxima[c], from.maxima[c]);
   }
-  to.tokens += from.tokens;
+  to.count += from.count;
 }
 
 }  // namespace
@@ -43,7 +43,7 @@ void InputStatistics::linear_input(const model::LinearInput& input) {
   } else {
     add_rows<std::uint16_t>(input, statistics);
   }
-  statistics.tokens += input.tokens;
+  statistics.count += input.tokens;
 }
 
 void InputStatistics::collect(CalibrationStatistics& statistics) {

@@ -4,7 +4,8 @@
 // which threads take in turn; the input is cut into tiles of kTileRows rows, the last one filled up with
 // zeros. Each piece is the product slice [kSliceOutputs, in] * tile^T [in, kTileRows], with W as the left
 // operand, which the matrix units read as it lies (as the right one oneDNN repacks it first). With 16 columns
-// that is as fast as a matrix-vector product (bench/gemm_benchmark), so a single row takes the same way.
+// that is as fast as a matrix-vector product (bench/forward_benchmark.cc measures both), so a single row
+// takes the same way.
 //
 // All pieces of a matrix have the same shape whatever the number of rows and threads, and a column of a
 // product does not depend on its neighbours: a row's result is the same bits alone and among others.

@@ -54,5 +54,9 @@ void square(std::span<float> x) { HWY_DYNAMIC_DISPATCH(row_square)(x.data(), x.s
 
 float energy(std::span<const float> x) { return HWY_DYNAMIC_DISPATCH(row_energy)(x.data(), x.size()); }
 
+void add_to_rows(std::span<const float> x, std::span<float> y) {
+  for (std::size_t row = 0; row < y.size() / x.size(); ++row) add(x, row_of(y, row, x.size()));
+}
+
 }  // namespace tessera::kernels
 #endif  // HWY_ONCE

@@ -1,12 +1,22 @@
 // Plain sums and squares of rows of float32.
 #pragma once
 
+#include <cstddef>
 #include <span>
 
 namespace tessera::kernels {
 
-/// y += x, of equal size: residual connections, biases.
+/// Row `row` of a matrix with `columns` columns whose elements lie in `values`.
+template <class T>
+std::span<T> row_of(std::span<T> values, std::size_t row, std::size_t columns) {
+  return values.subspan(row * columns, columns);
+}
+
+/// y += x, of equal size: residual connections.
 void add(std::span<const float> x, std::span<float> y);
+
+/// y [rows, x.size()] += x in every row: biases.
+void add_to_rows(std::span<const float> x, std::span<float> y);
 
 /// x <- x^2.
 void square(std::span<float> x);

@@ -48,11 +48,12 @@ std::size_t ForwardPass::lanes() const { return std::min(batch_.windows(), kMost
 
 void ForwardPass::embed() {
   parallel_for(batch_.windows(), settings_.threads, [&](std::size_t window, int) {
-    std::vector<float> row(config_.embedding);
-    const auto tokens = batch_.window(window);
-    for (std::size_t position = 0; position < tokens.size(); ++position) {
-      loader_.embedding(static_cast<std::uint32_t>(tokens[position]), row);
-      states_.store(window, position, row);
+    std::vector<float> rows(std::min(batch_.context, kTileTokens) * config_.embedding);
+    for (std::size_t first = 0; first < batch_.context; first += kTileTokens) {
+      const std::size_t tokens = std::min(kTileTokens, batch_.context - first);
+      const auto tile = std::span(rows).first(tokens * config_.embedding);
+      loader_.embed(batch_.window(window).subspan(first, tokens), tile);
+      states_.store(window, first, tile);
     }
     states_.release(window);
   });

@@ -4,17 +4,16 @@
 
 #include "foundation/kernels/rms_norm.h"
 #include "foundation/kernels/swiglu.h"
+#include "foundation/kernels/vector_math.h"
 
 namespace tessera::model {
+
+using kernels::row_of;
+
 namespace {
 
 /// The steps of LayerForward need no memory of its own for a window.
 constexpr std::size_t kStepsAlone = 1;
-
-template <class T>
-std::span<T> row_of(std::span<T> values, std::size_t row, std::size_t columns) {
-  return values.subspan(row * columns, columns);
-}
 
 }  // namespace
 

@@ -8,18 +8,8 @@
 #include "foundation/kernels/vector_math.h"
 
 namespace tessera::model {
-namespace {
 
-std::span<float> row_of(std::span<float> values, std::size_t row, std::size_t columns) {
-  return values.subspan(row * columns, columns);
-}
-
-void add_bias(std::span<const float> bias, std::size_t tokens, std::span<float> values) {
-  if (bias.empty()) return;
-  for (std::size_t t = 0; t < tokens; ++t) kernels::add(bias, row_of(values, t, bias.size()));
-}
-
-}  // namespace
+using kernels::row_of;
 
 TileActivations::TileActivations(const DecoderConfig& config, kernels::Precision precision,
                                  std::size_t tokens)
@@ -37,8 +27,7 @@ LayerForward::LayerForward(const DecoderConfig& config, const kernels::RopeTable
                            kernels::Precision precision, std::size_t context, kernels::TiledProducts* tiled)
     : config_(config),
       rope_(rope),
-      precision_(precision),
-      tiled_(tiled),
+      products_(tiled),
       attention_(config, precision),
       tile_(config, precision, std::min(context, kTileTokens)),
       heads_(config, precision, context, context),
@@ -58,7 +47,7 @@ void LayerForward::run(const LayerWeights& weights, std::uint32_t layer, std::si
     project_heads(weights, tokens, tile_);
     place_heads(weights, tokens, first, first, tile_, heads_);
   }
-  attention_.run(heads_, {.window = config_.attention_window(layer)}, products_, attended_);
+  attention_.run(heads_, {.window = config_.attention_window(layer)}, products_.own(), attended_);
   for (std::size_t first = 0; first < context; first += kTileTokens) {
     const std::size_t tokens = std::min(kTileTokens, context - first);
     watch_ = {observer, {lane, window, first}};
@@ -98,14 +87,15 @@ void LayerForward::place_heads(const LayerWeights& weights, std::size_t tokens, 
     const std::size_t position = first_position + t;
     for (std::size_t head = 0; head < config_.heads; ++head) {
       const std::size_t row = (head / group * heads.tokens + first_token + t) * group + head % group;
-      heads.queries.store(row, rotated(row_of(tile.query, (first_row + t) * config_.heads + head, size),
-                                       weights.query_norm, position));
+      heads.queries.store(row,
+                          rotated(row_of(std::span(tile.query), (first_row + t) * config_.heads + head, size),
+                                  weights.query_norm, position));
     }
     for (std::size_t head = 0; head < config_.kv_heads; ++head) {
       const std::size_t row = head * heads.positions + position;
       const std::size_t source = (first_row + t) * config_.kv_heads + head;
-      heads.keys.store(row, rotated(row_of(tile.key, source, size), weights.key_norm, position));
-      heads.values.store(row, row_of(tile.value, source, size));
+      heads.keys.store(row, rotated(row_of(std::span(tile.key), source, size), weights.key_norm, position));
+      heads.values.store(row, row_of(std::span(tile.value), source, size));
     }
   }
 }
@@ -126,7 +116,7 @@ void LayerForward::project_feed_forward(const LayerWeights& weights, std::size_t
   apply(weights.up, tokens, tile.ffn_input, 0, false, tile.up);
   for (std::size_t t = 0; t < tokens; ++t) {
     const auto activation = std::span(row_).first(width);
-    kernels::swiglu(row_of(tile.gate, t, width), row_of(tile.up, t, width), activation);
+    kernels::swiglu(row_of(std::span(tile.gate), t, width), row_of(std::span(tile.up), t, width), activation);
     tile.ffn_activation.store(t, activation);
   }
 }
@@ -142,7 +132,7 @@ void LayerForward::normalize(std::span<const float> weight, std::size_t tokens, 
   const std::size_t columns = weight.size();
   const auto row = std::span(row_).first(columns);
   for (std::size_t t = 0; t < tokens; ++t) {
-    kernels::rms_norm(x.subspan(t * columns, columns), weight, config_.norm_epsilon, row);
+    kernels::rms_norm(row_of(x, t, columns), weight, config_.norm_epsilon, row);
     result.store(t, row);
   }
 }
@@ -153,18 +143,7 @@ void LayerForward::apply(const Linear& linear, std::size_t tokens, const kernels
   const bool watched = watch_.observer != nullptr && watch_.observer->wants_outputs();
   if (watched) output_.resize(values.size());
   const auto target = watched ? std::span(output_) : values;
-  if (tiled_ != nullptr) {
-    tiled_->multiply({input, first_row, tokens}, linear.weight, accumulate && !watched, target);
-  } else {
-    products_.multiply({.m = tokens,
-                        .n = linear.outputs(),
-                        .k = linear.inputs(),
-                        .precision = precision_,
-                        .b_transposed = true,
-                        .accumulate = accumulate && !watched},
-                       input.row(first_row), linear.weight.data(), target.data());
-  }
-  add_bias(linear.bias, tokens, target);
+  products_.apply(linear, {input, first_row, tokens}, accumulate && !watched, target);
   if (!watched) return;
   watch_.observer->linear_output({linear.tensor, target, watch_.place});
   if (accumulate) {

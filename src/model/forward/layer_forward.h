@@ -13,13 +13,12 @@
 #include <span>
 #include <vector>
 
-#include "foundation/kernels/gemm.h"
 #include "foundation/kernels/rope.h"
-#include "foundation/kernels/tiled_products.h"
 #include "model/forward/attention.h"
 #include "model/forward/forward_observer.h"
 #include "model/forward/hidden_states.h"
 #include "model/forward/layer_weights.h"
+#include "model/forward/linear_products.h"
 
 namespace tessera::model {
 
@@ -72,7 +71,7 @@ class LayerForward {
   void add_feed_forward(const LayerWeights& weights, std::size_t tokens, TileActivations& tile);
 
   Attention& attention() { return attention_; }
-  kernels::MatrixProducts& products() { return products_; }
+  kernels::MatrixProducts& products() { return products_.own(); }
 
  private:
   /// Whom the linears report to, and about which tokens.
@@ -90,9 +89,7 @@ class LayerForward {
 
   const DecoderConfig& config_;
   const kernels::RopeTable& rope_;
-  kernels::Precision precision_;
-  kernels::TiledProducts* tiled_;
-  kernels::MatrixProducts products_;
+  LinearProducts products_;
   Attention attention_;
   TileActivations tile_;
   AttentionHeads heads_;

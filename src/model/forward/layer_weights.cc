@@ -10,6 +10,7 @@
 #include "foundation/base/printable.h"
 #include "foundation/codecs/codec.h"
 #include "foundation/kernels/squared_error.h"
+#include "foundation/kernels/vector_math.h"
 #include "model/architecture/tensor_role.h"
 
 namespace tessera::model {
@@ -80,10 +81,14 @@ std::size_t WeightLoader::output_tensor() const {
 
 std::string WeightLoader::output_stem() const { return config_.tied_output ? "token_embd" : "output"; }
 
-void WeightLoader::embedding(std::uint32_t token, std::span<float> result) const {
+void WeightLoader::embed(std::span<const std::int32_t> tokens, std::span<float> result) const {
   Scratch scratch;
   const auto tensor = require("token_embd.weight", config_.vocabulary, config_.embedding);
-  std::ranges::copy(decode(source_, tensor, {token, 1}, scratch), result.begin());
+  for (std::size_t i = 0; i < tokens.size(); ++i) {
+    const RowRange row{static_cast<std::uint64_t>(tokens[i]), 1};
+    std::ranges::copy(decode(source_, tensor, row, scratch),
+                      kernels::row_of(result, i, config_.embedding).begin());
+  }
 }
 
 void WeightLoader::release_embedding() const {

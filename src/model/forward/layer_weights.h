@@ -58,8 +58,8 @@ class WeightLoader {
   std::vector<float> output_norm() const;
   /// The tensor that serves as output matrix.
   std::size_t output_tensor() const;
-  /// The embedding of one token, [e].
-  void embedding(std::uint32_t token, std::span<float> result) const;
+  /// The embeddings of tokens of the vocabulary, [tokens, e].
+  void embed(std::span<const std::int32_t> tokens, std::span<float> result) const;
   /// Says that no more embeddings are needed soon: their pages may leave memory.
   void release_embedding() const;
 

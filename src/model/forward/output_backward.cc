@@ -7,14 +7,8 @@
 #include "foundation/kernels/vector_math.h"
 
 namespace tessera::model {
-namespace {
 
-template <class T>
-std::span<T> row_of(std::span<T> values, std::size_t row, std::size_t columns) {
-  return values.subspan(row * columns, columns);
-}
-
-}  // namespace
+using kernels::row_of;
 
 std::vector<VocabularyChunk> vocabulary_chunks(std::size_t vocabulary, std::size_t rows) {
   std::vector<VocabularyChunk> chunks;
@@ -103,8 +97,7 @@ std::span<float> OutputBackward::logits(const VocabularyChunk& chunk) {
       {.m = tokens_, .n = chunk.rows, .k = config_.embedding, .precision = precision_, .b_transposed = true},
       input_.data(), weights_.output.weight.row(chunk.first), values.data());
   if (!weights_.output.bias.empty()) {
-    const auto bias = std::span(weights_.output.bias).subspan(chunk.first, chunk.rows);
-    for (std::size_t t = 0; t < tokens_; ++t) kernels::add(bias, row_of(values, t, chunk.rows));
+    kernels::add_to_rows(std::span(weights_.output.bias).subspan(chunk.first, chunk.rows), values);
   }
   return values;
 }

@@ -19,8 +19,7 @@ OutputHead::OutputHead(const DecoderConfig& config, const OutputWeights& weights
                        kernels::Precision precision, kernels::TiledProducts* tiled)
     : config_(config),
       weights_(weights),
-      precision_(precision),
-      tiled_(tiled),
+      products_(tiled),
       tile_(std::clamp(kLogitsPerTile / config.vocabulary, kLeastTile, kMostTile)),
       hidden_(tile_ * config.embedding),
       row_(config.embedding),
@@ -39,24 +38,13 @@ std::span<float> OutputHead::logits(std::span<const float> hidden) {
   const std::size_t count = hidden.size() / columns;
   assert(count <= tile_);
   for (std::size_t row = 0; row < count; ++row) {
-    kernels::rms_norm(hidden.subspan(row * columns, columns), weights_.norm, config_.norm_epsilon, row_);
+    kernels::rms_norm(kernels::row_of(hidden, row, columns), weights_.norm, config_.norm_epsilon, row_);
     input_.store(row, row_);
   }
   const std::size_t vocabulary = config_.vocabulary;
   if (logits_.size() < count * vocabulary) logits_.resize(count * vocabulary);
   const auto result = std::span(logits_).first(count * vocabulary);
-  if (tiled_ != nullptr) {
-    tiled_->multiply({input_, 0, count}, weights_.output.weight, false, result);
-  } else {
-    products_.multiply(
-        {.m = count, .n = vocabulary, .k = columns, .precision = precision_, .b_transposed = true},
-        input_.data(), weights_.output.weight.data(), result.data());
-  }
-  if (!weights_.output.bias.empty()) {
-    for (std::size_t row = 0; row < count; ++row) {
-      kernels::add(weights_.output.bias, result.subspan(row * vocabulary, vocabulary));
-    }
-  }
+  products_.apply(weights_.output, {input_, 0, count}, false, result);
   return result;
 }
 

@@ -5,10 +5,9 @@
 #include <span>
 #include <vector>
 
-#include "foundation/kernels/gemm.h"
-#include "foundation/kernels/tiled_products.h"
 #include "model/forward/hidden_states.h"
 #include "model/forward/layer_weights.h"
+#include "model/forward/linear_products.h"
 
 namespace tessera::model {
 
@@ -29,16 +28,11 @@ class OutputHead {
   /// The same for hidden states [count, embedding] that lie elsewhere.
   std::span<float> logits(std::span<const float> hidden);
 
-  /// The rows that the last call multiplied, [count, embedding]: the input of the output matrix.
-  const kernels::Matrix& input() const { return input_; }
-
  private:
   const DecoderConfig& config_;
   const OutputWeights& weights_;
-  kernels::Precision precision_;
-  kernels::TiledProducts* tiled_;
+  LinearProducts products_;
   std::size_t tile_;
-  kernels::MatrixProducts products_;
   std::vector<float> hidden_;  ///< [tile, e]
   std::vector<float> row_;     ///< [e]
   kernels::Matrix input_;      ///< [tile, e]

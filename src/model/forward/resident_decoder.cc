@@ -92,10 +92,10 @@ void ResidentDecoder::reserve_rows(std::size_t rows) {
 void ResidentDecoder::embed(std::span<const SequenceStep> steps) {
   std::size_t row = 0;
   for (const auto& step : steps) {
-    for (const std::int32_t token : step.tokens) {
-      loader_.embedding(static_cast<std::uint32_t>(token),
-                        std::span(tile_->hidden).subspan(row++ * config_.embedding, config_.embedding));
-    }
+    const std::size_t rows = step.tokens.size();
+    loader_.embed(step.tokens,
+                  std::span(tile_->hidden).subspan(row * config_.embedding, rows * config_.embedding));
+    row += rows;
   }
 }
 
