@@ -1,5 +1,5 @@
-// bytes := number, number x { name, count, sums, maxima }; a name, sums and maxima each as their number and
-// then their elements, numbers as uint64, all in the machine's order.
+// bytes := number, number x { name, count, sums, maxima, row sums }; a name and each list as its number and
+// then its elements, numbers as uint64, all in the machine's order.
 #include "artifacts/calibration_statistics.h"
 
 #include <cstring>
@@ -70,6 +70,7 @@ std::vector<std::byte> to_bytes(const CalibrationStatistics& statistics) {
     append(bytes, std::span(&column.count, 1));
     append_counted(bytes, std::span(column.sums));
     append_counted(bytes, std::span(column.maxima));
+    append_counted(bytes, std::span(column.row_sums));
   }
   return bytes;
 }
@@ -83,6 +84,7 @@ std::optional<CalibrationStatistics> calibration_statistics_from(std::span<const
     column.count = reader.number();
     column.sums = reader.counted<std::vector<double>>();
     column.maxima = reader.counted<std::vector<float>>();
+    column.row_sums = reader.counted<std::vector<double>>();
     statistics[name] = std::move(column);
   }
   if (!reader.whole() || !reader.at_end()) return std::nullopt;

@@ -18,6 +18,9 @@ struct ColumnStatistics {
   std::vector<float> maxima;  ///< [columns]: largest magnitude of the input; empty where it was not observed
   std::uint64_t count = 0;    ///< what was summed: tokens, or windows for the method gradient
 
+  /// [out]: the same, summed over the columns instead; only of walks that predict losses (method fisher)
+  std::vector<double> row_sums = {};
+
   bool operator==(const ColumnStatistics&) const = default;
 };
 

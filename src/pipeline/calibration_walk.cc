@@ -59,8 +59,7 @@ class Gradients {
       gradient_.emplace(statistics);
     } else {
       count_ *= pass.batch().context - 1;  // the last token of a window has no next one
-      fisher_.emplace(statistics,
-                      settings.fisher ? model::FisherDetail::weights : model::FisherDetail::columns);
+      fisher_.emplace(statistics, detail_of(settings));
     }
   }
 
@@ -71,14 +70,21 @@ class Gradients {
   /// Adds what was seen of every tensor, and forgets it; diagonals go to `diagonal`.
   void collect(CalibrationStatistics& statistics, const FisherSink& diagonal) {
     for (std::size_t tensor = 0; tensor < source_.tensors().size(); ++tensor) {
-      auto sums = gradient_ ? gradient_->take(tensor) : fisher_->take(tensor);
-      if (sums.empty()) continue;
-      statistics[source_.tensors()[tensor].name] = {std::move(sums), {}, count_};
+      auto sums = gradient_ ? model::FisherSums{gradient_->take(tensor), {}} : fisher_->take(tensor);
+      if (sums.columns.empty()) continue;
+      statistics[source_.tensors()[tensor].name] = {std::move(sums.columns), {}, count_, std::move(sums.rows)};
       if (diagonal) diagonal(tensor, mean_diagonal(tensor));
     }
   }
 
+  std::uint64_t count() const { return count_; }
+
  private:
+  static model::FisherDetail detail_of(const WalkSettings& settings) {
+    if (settings.fisher) return model::FisherDetail::weights;
+    return settings.marginals ? model::FisherDetail::marginals : model::FisherDetail::columns;
+  }
+
   std::vector<float> mean_diagonal(std::size_t tensor) {
     auto diagonal = fisher_->take_weights(tensor);
     for (float& value : diagonal) value /= static_cast<float>(count_);
@@ -106,7 +112,7 @@ class WalkBack {
         progress_(progress),
         stop_(stop),
         layers_(pass.config().layers),
-        backward_(pass),
+        backward_(pass, {.labels = settings.labels}),
         gradients_(pass, settings) {}
 
   CalibrationStatistics run() {
@@ -116,6 +122,7 @@ class WalkBack {
     if (finished <= layers_) run_output();
     const std::uint32_t back_from = finished <= layers_ ? layers_ : 2 * layers_ + 1 - finished;
     for (std::uint32_t layer = back_from; layer-- > 0;) run_back(layer);
+    if (settings_.marginals) add_embedding();
     return std::move(statistics_);
   }
 
@@ -182,6 +189,21 @@ class WalkBack {
                                                      : FisherSink());
     checkpoint_.keep(kGradients, backward_.gradients());
     commit(steps, highest_input);
+  }
+
+  /// A tied matrix already has the sums of its use as output.
+  void add_embedding() {
+    const auto sums =
+        model::embedding_fisher(backward_.gradients(), pass_.batch().tokens, pass_.config().vocabulary);
+    auto& statistics = statistics_["token_embd.weight"];
+    statistics.count = gradients_.count();
+    add(sums.columns, statistics.sums);
+    add(sums.rows, statistics.row_sums);
+  }
+
+  static void add(std::span<const double> from, std::vector<double>& to) {
+    to.resize(from.size());
+    for (std::size_t i = 0; i < from.size(); ++i) to[i] += from[i];
   }
 
   /// `highest_input`: the inputs of the layers up to this one are still needed.

@@ -17,6 +17,7 @@
 #include "foundation/base/stop_flag.h"
 #include "foundation/formats/imatrix/importance_method.h"
 #include "model/forward/forward_pass.h"
+#include "model/forward/output_backward.h"
 #include "pipeline/layer_progress.h"
 #include "pipeline/walk_checkpoint.h"
 
@@ -31,6 +32,10 @@ struct WalkSettings {
   /// Set: per-weight Fisher diagonals are formed (method fisher). They are kept by checkpoints, and after a
   /// resumed walk all of them are handed over all the same.
   FisherSink fisher = {};
+  /// Method fisher: row sums as well, and the token embedding as a matrix that tokens pick rows of: what
+  /// stages/predict_loss.h needs. Goes without `fisher`.
+  bool marginals = false;
+  model::LabelSettings labels = {};  ///< of the methods that need gradients
 };
 
 /// Counts the walk's work.

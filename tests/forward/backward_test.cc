@@ -55,7 +55,7 @@ void take(BothMethods& methods, std::size_t tensor, const std::string& name, dou
           Gradients& result) {
   for (const double value : methods.gradient.take(tensor))
     result.gradient[name].push_back(static_cast<float>(value / windows));
-  for (const double value : methods.fisher.take(tensor))
+  for (const double value : methods.fisher.take(tensor).columns)
     result.fisher[name].push_back(static_cast<float>(value));
   result.fisher_by_weight[name] = methods.fisher.take_weights(tensor);
 }
@@ -204,7 +204,7 @@ TEST(GradientStatistics, OfATensorThatWasNotSeenAreEmpty) {
   model::GradientImportance gradient({});
   model::FisherImportance fisher({}, model::FisherDetail::columns);
   EXPECT_TRUE(gradient.take(7).empty());
-  EXPECT_TRUE(fisher.take(7).empty());
+  EXPECT_TRUE(fisher.take(7).columns.empty());
   EXPECT_TRUE(fisher.take_weights(7).empty());
 }
 
@@ -220,6 +220,127 @@ TEST(BackwardGradientsOfALargeVocabulary, AreThoseOfAutogradWhenItComesInChunks)
     EXPECT_LT(relative_error(expected.floats("gradient." + name), actual.gradient.at(name)), 1e-4) << name;
     EXPECT_LT(relative_error(expected.floats("fisher." + name), actual.fisher.at(name)), 1e-4) << name;
   }
+}
+
+/// What the output matrix's logits pass back, with a window's positions as rows.
+class LogitGradients : public model::GradientObserver {
+ public:
+  void linear_gradients(std::span<const model::LinearGradients> linears) override {
+    for (const auto& gradients : linears) {
+      for (const auto& window : gradients.windows) {
+        const auto& matrix = *window.output_gradient;
+        std::vector<float> values(matrix.rows() * matrix.columns());
+        matrix.load(0, values);
+        chunks.push_back({gradients.first_output, std::move(values)});
+      }
+    }
+  }
+
+  struct Chunk {
+    std::size_t first_output;
+    std::vector<float> values;
+  };
+  std::vector<Chunk> chunks;
+};
+
+LogitGradients sampled_logit_gradients(const GoldenModel& golden, std::uint64_t seed, int threads,
+                                       std::size_t vocabulary_chunk) {
+  model::ForwardPass forward(*golden.model.weights, golden.config, golden.batch(),
+                             {.precision = kernels::Precision::f32, .threads = threads});
+  model::BackwardPass backward(
+      forward, {.vocabulary_chunk = vocabulary_chunk, .labels = {model::LossLabels::sampled, seed}});
+  const StopFlag never;
+  run_forward(forward, backward, golden.config.layers, never);
+  LogitGradients gradients;
+  backward.run_output(forward.loader().output(), gradients, never);
+  return gradients;
+}
+
+TEST(SampledLabels, AreOneTokenPerPositionAsOftenAsTheModelExpectsIt) {
+  const GoldenModel golden("demo-model");
+  const std::size_t vocabulary = golden.config.vocabulary;
+  double agreement = 0, expected = 0, variance = 0;
+  for (std::uint64_t seed = 0; seed < 8; ++seed) {
+    for (const auto& chunk : sampled_logit_gradients(golden, seed, 2, 8192).chunks) {
+      for (std::size_t t = 0; t + 1 < golden.context; ++t) {
+        const auto row = std::span(chunk.values).subspan(t * vocabulary, vocabulary);
+        ASSERT_EQ(std::ranges::count_if(row, [](float value) { return value < 0; }), 1);
+        const double label = 1 + double{*std::ranges::min_element(row)};
+        double squares = 0, cubes = 0;  // of probabilities: moments of that of a drawn token
+        for (const float value : row) {
+          const double p = value < 0 ? 1 + double{value} : double{value};
+          squares += p * p;
+          cubes += p * p * p;
+        }
+        agreement += label;
+        expected += squares;
+        variance += cubes - squares * squares;
+      }
+    }
+  }
+  EXPECT_NEAR(agreement, expected, 4 * std::sqrt(variance));
+}
+
+TEST(SampledLabels, DependOnTheSeedAloneAndNotOnChunksOrThreads) {
+  const GoldenModel golden("demo-model");
+  const auto labels = [&](std::uint64_t seed, int threads, std::size_t vocabulary_chunk) {
+    std::vector<std::size_t> found;
+    for (const auto& chunk : sampled_logit_gradients(golden, seed, threads, vocabulary_chunk).chunks) {
+      const std::size_t columns = chunk.values.size() / golden.context;
+      for (std::size_t i = 0; i < chunk.values.size(); ++i)
+        if (chunk.values[i] < 0) found.push_back(i / columns * 100000 + chunk.first_output + i % columns);
+    }
+    std::ranges::sort(found);
+    return found;
+  };
+  EXPECT_EQ(labels(3, 1, 8192), labels(3, 2, 512));
+  EXPECT_NE(labels(3, 1, 8192), labels(4, 1, 8192));
+}
+
+/// Sums of the Fisher diagonal by column and by row, and the diagonal itself.
+TEST(FisherMarginals, AreTheSumsOfTheDiagonal) {
+  const GoldenModel golden("demo-model");
+  model::ForwardPass forward(*golden.model.weights, golden.config, golden.batch(),
+                             {.precision = kernels::Precision::f32, .threads = 2});
+  model::BackwardPass backward(forward, {.vocabulary_chunk = 1024});
+  const StopFlag never;
+  run_forward(forward, backward, golden.config.layers, never);
+  model::FisherImportance marginals({}, model::FisherDetail::marginals);
+  model::FisherImportance weights({}, model::FisherDetail::weights);
+  struct Both : model::GradientObserver {
+    Both(model::FisherImportance& a, model::FisherImportance& b) : first(a), second(b) {}
+    void linear_gradients(std::span<const model::LinearGradients> linears) override {
+      first.linear_gradients(linears);
+      second.linear_gradients(linears);
+    }
+    model::FisherImportance &first, &second;
+  } both(marginals, weights);
+  const auto output = forward.loader().output();
+  backward.run_output(output, both, never);
+  const auto sums = marginals.take(output.output.tensor);
+  const auto diagonal = weights.take_weights(output.output.tensor);
+  ASSERT_EQ(sums.rows.size(), golden.config.vocabulary);
+  ASSERT_EQ(diagonal.size(), sums.rows.size() * sums.columns.size());
+  double total = 0, row_total = 0;
+  for (std::size_t row = 0; row < sums.rows.size(); ++row) {
+    double sum = 0;
+    for (std::size_t column = 0; column < sums.columns.size(); ++column)
+      sum += double{diagonal[row * sums.columns.size() + column]};
+    EXPECT_NEAR(sums.rows[row], sum, 1e-4 * sum + 1e-9) << row;
+    row_total += sums.rows[row];
+  }
+  for (const double column : sums.columns) total += column;
+  EXPECT_NEAR(total, row_total, 1e-5 * total);
+}
+
+TEST(EmbeddingFisher, AddsTheGradientsOfTheRowsThatTokensPick) {
+  const std::vector<std::int32_t> tokens = {2, 0, 2, 3};
+  model::HiddenStates gradients(2, 2, 3, {.precision = kernels::Precision::f32});
+  gradients.store(0, 0, std::vector<float>{1, 2, 3, 0, 1, 0});
+  gradients.store(1, 0, std::vector<float>{2, 0, 0, 0, 0, 4});
+  const auto sums = model::embedding_fisher(gradients, tokens, 5);
+  EXPECT_EQ(sums.columns, (std::vector<double>{5, 5, 25}));
+  EXPECT_EQ(sums.rows, (std::vector<double>{1, 0, 18, 16, 0}));
 }
 
 INSTANTIATE_TEST_SUITE_P(Golden, BackwardGradients, ::testing::ValuesIn(testing::golden_models()),

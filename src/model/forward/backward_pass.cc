@@ -4,7 +4,6 @@
 #include <cassert>
 
 #include "foundation/base/parallel.h"
-#include "model/forward/output_backward.h"
 
 namespace tessera::model {
 namespace {
@@ -60,7 +59,8 @@ std::vector<double> BackwardPass::run_output(const OutputWeights& weights, Gradi
   const auto chunks = vocabulary_chunks(forward_.config().vocabulary, settings_.vocabulary_chunk);
   std::vector<OutputBackward> workers;
   for (std::size_t i = 0; i < slots(); ++i)
-    workers.emplace_back(forward_.config(), weights, forward_.settings().precision, batch.context, chunks);
+    workers.emplace_back(forward_.config(), weights, forward_.settings().precision, batch.context, chunks,
+                         settings_.labels);
 
   std::vector<double> losses(batch.windows());
   for (std::size_t first = 0; first < batch.windows(); first += workers.size()) {

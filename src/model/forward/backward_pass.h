@@ -20,6 +20,7 @@
 #include "model/forward/forward_pass.h"
 #include "model/forward/gradient_observer.h"
 #include "model/forward/layer_backward.h"
+#include "model/forward/output_backward.h"
 
 namespace tessera::model {
 
@@ -27,6 +28,7 @@ struct BackwardSettings {
   /// Rows of the output matrix whose logits exist at a time, for all positions of a window; a multiple of
   /// 512. Wide enough for the products to run at full speed, narrow enough to take some megabytes.
   std::size_t vocabulary_chunk = 4096;
+  LabelSettings labels = {};
 };
 
 class BackwardPass {

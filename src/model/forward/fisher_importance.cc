@@ -37,27 +37,38 @@ struct SquaredGradient {
 struct FisherImportance::Worker {
   explicit Worker(kernels::Precision precision) : products(precision) {}
 
-  void add_columns(const LinearGradient& window, std::span<double> sums) {
-    const std::size_t inputs = window.input->columns();
-    const std::size_t outputs = window.output_gradient->columns();
-    values.resize(std::max(values.size(), std::max(kTokensAtOnce * inputs, outputs)));
-    energies.resize(kTokensAtOnce);
+  /// `rows` are those of the outputs in question, or empty when no row sums are kept.
+  void add_sums(const LinearGradient& window, std::span<double> columns, std::span<double> rows) {
     for (std::size_t first = 0; first < window.input->rows(); first += kTokensAtOnce) {
       const std::size_t count = std::min(kTokensAtOnce, window.input->rows() - first);
-      for (std::size_t t = 0; t < count; ++t) {
-        const auto gradient = std::span(values).first(outputs);
-        window.output_gradient->load(first + t, gradient);
-        energies[t] = kernels::energy(gradient);
-      }
-      const auto input = std::span(values).first(count * inputs);
-      window.input->load(first, input);
-      kernels::add_weighted_column_squares(input, std::span(energies).first(count), sums);
+      const auto gradient = load(*window.output_gradient, first, count, gradients);
+      const auto input = load(*window.input, first, count, inputs);
+      kernels::add_weighted_column_squares(input, energies_of(gradient, count), columns);
+      if (!rows.empty()) kernels::add_weighted_column_squares(gradient, energies_of(input, count), rows);
     }
   }
 
+  static std::span<const float> load(const kernels::Matrix& matrix, std::size_t first, std::size_t count,
+                                     std::vector<float>& buffer) {
+    const std::size_t size = count * matrix.columns();
+    if (buffer.size() < size) buffer.resize(size);
+    const auto values = std::span(buffer).first(size);
+    matrix.load(first, values);
+    return values;
+  }
+
+  /// Of each of `count` rows.
+  std::span<const float> energies_of(std::span<const float> values, std::size_t count) {
+    energies.resize(count);
+    for (std::size_t t = 0; t < count; ++t)
+      energies[t] = kernels::energy(kernels::row_of(values, t, values.size() / count));
+    return energies;
+  }
+
   BlockProducts products;
-  std::vector<float> values;    ///< rows of dY or X
-  std::vector<float> energies;  ///< |dY_t|^2
+  std::vector<float> gradients;  ///< rows of dY
+  std::vector<float> inputs;     ///< rows of X
+  std::vector<float> energies;   ///< |dY_t|^2 or |X_t|^2
 };
 
 FisherImportance::FisherImportance(const GradientStatisticsSettings& settings, FisherDetail detail)
@@ -68,16 +79,24 @@ FisherImportance::FisherImportance(const GradientStatisticsSettings& settings, F
 FisherImportance::~FisherImportance() = default;
 
 void FisherImportance::linear_gradients(std::span<const LinearGradients> linears) {
-  add_columns(linears);
+  add_sums(linears);
   if (detail_ == FisherDetail::weights) add_weights(linears);
 }
 
-void FisherImportance::add_columns(std::span<const LinearGradients> linears) {
-  for (const auto& gradients : linears) sums_[gradients.linear->tensor].resize(gradients.linear->inputs());
+void FisherImportance::add_sums(std::span<const LinearGradients> linears) {
+  const bool keeps_rows = detail_ == FisherDetail::marginals;
+  for (const auto& gradients : linears) {
+    auto& sums = sums_[gradients.linear->tensor];
+    sums.columns.resize(gradients.linear->inputs());
+    if (keeps_rows) sums.rows.resize(gradients.linear->weight.rows());
+  }
   parallel_for(linears.size(), settings_.threads, [&](std::size_t i, int worker) {
-    auto& sums = sums_.at(linears[i].linear->tensor);
-    for (const auto& window : linears[i].windows)
-      workers_[static_cast<std::size_t>(worker)].add_columns(window, sums);
+    const auto& gradients = linears[i];
+    auto& sums = sums_.at(gradients.linear->tensor);
+    const auto rows = keeps_rows ? std::span(sums.rows).subspan(gradients.first_output, gradients.outputs())
+                                 : std::span<double>();
+    for (const auto& window : gradients.windows)
+      workers_[static_cast<std::size_t>(worker)].add_sums(window, sums.columns, rows);
   });
 }
 
@@ -106,9 +125,30 @@ void FisherImportance::add_weights(std::span<const LinearGradients> linears) {
   });
 }
 
-std::vector<double> FisherImportance::take(std::size_t tensor) {
+FisherSums FisherImportance::take(std::size_t tensor) {
   auto sums = std::move(sums_[tensor]);
   sums_.erase(tensor);
+  return sums;
+}
+
+FisherSums embedding_fisher(const HiddenStates& gradients, std::span<const std::int32_t> tokens,
+                            std::size_t vocabulary) {
+  const std::size_t width = gradients.embedding();
+  FisherSums sums{std::vector<double>(width), std::vector<double>(vocabulary)};
+  std::vector<float> rows(kTokensAtOnce * width);
+  for (std::size_t window = 0; window < gradients.windows(); ++window) {
+    for (std::size_t first = 0; first < gradients.context(); first += kTokensAtOnce) {
+      const std::size_t count = std::min(kTokensAtOnce, gradients.context() - first);
+      const auto values = std::span(rows).first(count * width);
+      gradients.load(window, first, values);
+      kernels::add_column_squares(values, width, sums.columns);
+      for (std::size_t t = 0; t < count; ++t) {
+        const auto token = static_cast<std::size_t>(tokens[window * gradients.context() + first + t]);
+        sums.rows[token] += double{kernels::energy(kernels::row_of(std::span<const float>(values), t, width))};
+      }
+    }
+    gradients.release(window);
+  }
   return sums;
 }
 

@@ -2,13 +2,19 @@
 
 #include <algorithm>
 #include <cassert>
+#include <limits>
 
+#include "foundation/base/counter_random.h"
 #include "foundation/kernels/rms_norm.h"
 #include "foundation/kernels/vector_math.h"
 
 namespace tessera::model {
 
 using kernels::row_of;
+
+namespace {
+constexpr std::size_t kNotDrawn = std::numeric_limits<std::size_t>::max();
+}  // namespace
 
 std::vector<VocabularyChunk> vocabulary_chunks(std::size_t vocabulary, std::size_t rows) {
   std::vector<VocabularyChunk> chunks;
@@ -19,13 +25,15 @@ std::vector<VocabularyChunk> vocabulary_chunks(std::size_t vocabulary, std::size
 
 OutputBackward::OutputBackward(const DecoderConfig& config, const OutputWeights& weights,
                                kernels::Precision precision, std::size_t context,
-                               std::span<const VocabularyChunk> chunks)
+                               std::span<const VocabularyChunk> chunks, const LabelSettings& labels)
     : config_(config),
       weights_(weights),
       precision_(precision),
       tokens_(context),
       chunks_(chunks),
+      label_settings_(labels),
       labels_(context - 1),
+      draws_(context - 1),
       log_sums_(context - 1),
       hidden_(context * config.embedding),
       input_gradient_(context * config.embedding),
@@ -58,6 +66,10 @@ double OutputBackward::begin(const HiddenStates& states, std::size_t window,
     log_sums_[t] = sums[t].value();
     loss += log_sums_[t];
   }
+  if (label_settings_.labels == LossLabels::sampled) {
+    std::ranges::fill(labels_, kNotDrawn);
+    for (std::size_t t = 0; t < draws_.size(); ++t) draws_[t] = uniform_at(label_settings_.seed, window, t);
+  }
   return loss;
 }
 
@@ -66,6 +78,7 @@ void OutputBackward::run(const VocabularyChunk& chunk) {
   for (std::size_t t = 0; t < labels_.size(); ++t) {
     const auto position = row_of(values, t, chunk.rows);
     kernels::to_probabilities(position, static_cast<float>(log_sums_[t]));
+    if (labels_[t] == kNotDrawn) draw_label(t, position, chunk);
     if (has_label(t, chunk)) position[labels_[t] - chunk.first] -= 1.0f;
   }
   std::ranges::fill(row_of(values, tokens_ - 1, chunk.rows), 0.0f);
@@ -100,6 +113,20 @@ std::span<float> OutputBackward::logits(const VocabularyChunk& chunk) {
     kernels::add_to_rows(std::span(weights_.output.bias).subspan(chunk.first, chunk.rows), values);
   }
   return values;
+}
+
+void OutputBackward::draw_label(std::size_t position, std::span<const float> probabilities,
+                                const VocabularyChunk& chunk) {
+  double& left = draws_[position];
+  for (std::size_t i = 0; i < probabilities.size(); ++i) {
+    left -= double{probabilities[i]};
+    if (left >= 0) continue;
+    labels_[position] = chunk.first + i;
+    return;
+  }
+  // Rounding may leave the sum of all probabilities a little below 1 and the draw above it.
+  const bool is_last = chunk.first + chunk.rows == config_.vocabulary;
+  if (is_last) labels_[position] = config_.vocabulary - 1;
 }
 
 bool OutputBackward::has_label(std::size_t position, const VocabularyChunk& chunk) const {
