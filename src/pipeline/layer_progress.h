@@ -17,8 +17,10 @@ class LayerProgress {
       : stage_(std::move(stage)), progress_(progress) {}
 
   /// Counts the first `layers` layers of a model as work to do.
-  void add(const model::WeightLoader& loader, std::uint32_t layers) {
-    for (std::uint32_t layer = 0; layer < layers; ++layer) total_bytes_ += loader.layer_bytes(layer);
+  void add(const model::WeightLoader& loader, std::uint32_t layers) { add(loader, 0, layers); }
+  /// Counts the layers [first, end).
+  void add(const model::WeightLoader& loader, std::uint32_t first, std::uint32_t end) {
+    for (std::uint32_t layer = first; layer < end; ++layer) total_bytes_ += loader.layer_bytes(layer);
   }
   void begin() { progress_.begin(stage_, total_bytes_); }
   /// Counts a layer as done that is not walked.

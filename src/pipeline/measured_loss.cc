@@ -22,21 +22,21 @@ constexpr const char* kLosses = "losses";
 class OneTensorSink final : public TensorSink {
  public:
   OneTensorSink(std::vector<TensorDescriptor> tensors, std::size_t wanted)
-      : tensors_(std::move(tensors)), blocks(tensors_[wanted].bytes()) {}
+      : tensors_(std::move(tensors)), blocks_(tensors_[wanted].bytes()) {}
 
   std::span<const TensorDescriptor> tensors() const override { return tensors_; }
   void write_rows(std::size_t tensor, std::uint64_t first_row, std::span<const std::byte> rows) override {
     const auto& descriptor = tensors_[tensor];
     const auto start = first_row * row_bytes(descriptor.type, descriptor.columns());
-    std::ranges::copy(rows, blocks.begin() + static_cast<std::ptrdiff_t>(start));
+    std::ranges::copy(rows, blocks_.begin() + static_cast<std::ptrdiff_t>(start));
   }
   void commit() override {}
 
+  std::vector<std::byte> take_blocks() { return std::move(blocks_); }
+
  private:
   std::vector<TensorDescriptor> tensors_;
-
- public:
-  std::vector<std::byte> blocks;
+  std::vector<std::byte> blocks_;
 };
 
 ReplacedTensor encode_probe(const WeightSource& source, const Probe& probe, const MeasureSettings& settings,
@@ -53,7 +53,7 @@ ReplacedTensor encode_probe(const WeightSource& source, const Probe& probe, cons
   SilentProgress silent;
   stages::encode_tensors({source, plan, importance, sink, finished},
                          {.threads = settings.forward.threads, .encoder = settings.encoder}, silent, stop);
-  return {source, probe.tensor, probe.type, std::move(sink.blocks)};
+  return {source, probe.tensor, probe.type, sink.take_blocks()};
 }
 
 class Measurement {
@@ -108,7 +108,7 @@ class Measurement {
     const auto& forward = settings_.forward;
     boundaries_.emplace_back(
         batch_.windows(), batch_.context, config_.embedding,
-        model::HiddenStateSettings{forward.precision,
+        model::HiddenStatesSettings{forward.precision,
                                    forward.memory_bytes - std::min<std::uint64_t>(forward.memory_bytes, used),
                                    forward.scratch_folder});
     model::copy_states(base_.states(), boundaries_.back());
@@ -158,6 +158,7 @@ std::vector<double> measure_losses(const WeightSource& source, const model::Deco
   measurement.walk_base(layers);
   for (std::size_t i = losses.size(); i < probes.size(); ++i) {
     losses.push_back(measurement.measure(probes[i], layers));
+    checkpoint.keep(CalibrationStatistics{});
     checkpoint.keep(kLosses, std::as_bytes(std::span(losses)));
     checkpoint.commit(static_cast<std::uint32_t>(losses.size()), {kLosses});
     layers.item_done(fmt::format("{} as {}: mean KL divergence {:.3e}",

@@ -12,6 +12,8 @@
 #include <vector>
 
 #include "artifacts/importance_matrix.h"
+#include "foundation/base/progress.h"
+#include "foundation/base/stop_flag.h"
 #include "foundation/codecs/encoder.h"
 #include "model/forward/forward_pass.h"
 #include "model/source/open_model.h"
