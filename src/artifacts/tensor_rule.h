@@ -53,6 +53,12 @@ struct LayerSelection {
 /// What a feed-forward tensor belongs to.
 enum class ExpertKind { dense, routed, shared };
 
+/// Whether a model has a mixture of experts.
+enum class ModelKind { dense, moe };
+
+std::string_view name_of(ModelKind kind);
+std::optional<ModelKind> model_kind_from_name(std::string_view name);
+
 std::string_view name_of(ExpertKind kind);
 std::optional<ExpertKind> expert_kind_from_name(std::string_view name);
 
@@ -75,6 +81,7 @@ struct TensorSelector {
 
 struct TensorRule {
   TensorSelector selector;
+  std::optional<ModelKind> models = std::nullopt;  ///< set: only in these; rules_for() resolves it
   std::optional<ElementType> type = std::nullopt;  ///< pinned
   std::optional<double> min_bits = std::nullopt;   ///< bits per weight of the type
   std::optional<double> max_bits = std::nullopt;
@@ -96,6 +103,10 @@ struct TensorLimits {
   /// Whether the allocation may choose this type.
   bool allows(ElementType candidate) const;
 };
+
+/// The rules that hold for a model of this kind. The functions below take rules of one model: all their
+/// `models` are as that model's kind.
+std::vector<TensorRule> rules_for(std::span<const TensorRule> rules, ModelKind kind);
 
 /// Applies all rules in order to one tensor. Throws BadFileError, naming both rules, when they leave a least
 /// number of bits above the greatest.
