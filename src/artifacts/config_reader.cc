@@ -25,6 +25,12 @@ namespace {
 
 std::uint32_t line_of(const YAML::Mark& mark) { return static_cast<std::uint32_t>(mark.line + 1); }
 
+[[noreturn]] void refuse_anchor(const SourceLine& file, std::uint32_t line) {
+  refuse_at(file, line,
+            "anchors and aliases (&name, *name) are not supported; write the value out, and put globs into "
+            "quotation marks (\"*.weight\")");
+}
+
 /// Builds the tree from the parser's events, so that the limits hold while the parser works: it recurses with
 /// every level.
 class TreeBuilder : public YAML::EventHandler {
@@ -36,10 +42,12 @@ class TreeBuilder : public YAML::EventHandler {
   void OnDocumentStart(const YAML::Mark&) override {}
   void OnDocumentEnd() override {}
   void OnNull(const YAML::Mark& mark, YAML::anchor_t anchor) override {
-    add({.kind = ConfigNode::Kind::null, .line = line_of(mark), .quoted = false, .text = {}, .items = {}},
-        anchor);
+    // The parser sees that a value is missing at what comes next, maybe lines below its key.
+    const bool has_key = !open_.empty() && open_.back().items.size() % 2 == 1;
+    const auto line = has_key ? open_.back().items.back().line : line_of(mark);
+    add({.kind = ConfigNode::Kind::null, .line = line, .quoted = false, .text = {}, .items = {}}, anchor);
   }
-  void OnAlias(const YAML::Mark& mark, YAML::anchor_t) override { refuse_anchor(line_of(mark)); }
+  void OnAlias(const YAML::Mark& mark, YAML::anchor_t) override { refuse_anchor(file_, line_of(mark)); }
   void OnScalar(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor,
                 const std::string& value) override {
     require_no_tag(tag, line_of(mark));
@@ -66,19 +74,13 @@ class TreeBuilder : public YAML::EventHandler {
   static constexpr std::string_view kQuotedTag = "!";
   static constexpr std::string_view kPlainTag = "?";
 
-  [[noreturn]] void refuse_anchor(std::uint32_t line) const {
-    refuse_at(file_, line,
-              "anchors and aliases (&name, *name) are not supported; write the value out, and put "
-              "globs that start with * in quotation marks");
-  }
-
   void require_no_tag(const std::string& tag, std::uint32_t line) const {
     if (tag.empty() || tag == kQuotedTag || tag == kPlainTag) return;
     refuse_at(file_, line, fmt::format("tags ({}) are not supported; remove it", printable(tag)));
   }
 
   void add(ConfigNode node, YAML::anchor_t anchor) {
-    if (anchor != YAML::NullAnchor) refuse_anchor(node.line);
+    if (anchor != YAML::NullAnchor) refuse_anchor(file_, node.line);
     if (++count_ > kMostConfigValues) {
       refuse_at(file_, node.line,
                 fmt::format("more than {} values; no configuration is that large", kMostConfigValues));
@@ -92,7 +94,7 @@ class TreeBuilder : public YAML::EventHandler {
 
   void open(ConfigNode::Kind kind, std::uint32_t line, const std::string& tag, YAML::anchor_t anchor) {
     require_no_tag(tag, line);
-    if (anchor != YAML::NullAnchor) refuse_anchor(line);
+    if (anchor != YAML::NullAnchor) refuse_anchor(file_, line);
     if (open_.size() >= kDeepestConfigLevel) {
       refuse_at(file_, line,
                 fmt::format("nested more than {} levels deep; remove brackets or indentation",
@@ -245,9 +247,13 @@ ConfigNode parse_config(std::string_view text, const SourceLine& file) try {
   }
   return builder.take();
 } catch (const YAML::Exception& error) {
-  refuse_at(file, error.mark.is_null() ? 0 : line_of(error.mark),
-            fmt::format("no valid YAML or JSON: {}; check brackets, quotation marks and indentation",
-                        printable(error.msg)));
+  const std::uint32_t line = error.mark.is_null() ? 0 : line_of(error.mark);
+  if (error.msg == YAML::ErrorMsg::UNKNOWN_ANCHOR) refuse_anchor(file, line);
+  refuse_at(
+      file, line,
+      fmt::format("no valid YAML or JSON: {}; check brackets, indentation and quotation marks (globs need "
+                  "them)",
+                  printable(error.msg)));
 }
 
 }  // namespace tessera

@@ -8,9 +8,9 @@
 
 namespace tessera {
 
-/// The name at the least edit distance (insertions, deletions and substitutions of single characters; case is
-/// ignored) from `text`, as long as at most a third of the longer one's characters differ; the first of
-/// equals.
+/// The name at the least edit distance (insertions, deletions and substitutions of characters and exchanges
+/// of neighbours; case is ignored) from `text`, as long as at most a third of the longer one's characters
+/// differ; the first of equals.
 std::optional<std::string_view> nearest_name(std::string_view text, std::span<const std::string_view> names);
 
 /// "; did you mean 'NAME'?", or nothing when no name is near.
