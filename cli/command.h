@@ -15,6 +15,7 @@
 namespace tessera::cli {
 
 void add_quantize(CLI::App& program);
+void add_plan(CLI::App& program);
 void add_convert(CLI::App& program);
 void add_inspect(CLI::App& program);
 void add_imatrix(CLI::App& program);

@@ -228,7 +228,8 @@ class DynamicPlanner {
       auto allocated = plan_at(budget_of(overhead));
       const auto tensor_bytes = size_of(allocated.plan).target_bytes;
       if (settings_.target.kind == SizeTarget::Kind::bits_per_weight) return allocated;
-      const auto actual = job_.file_bytes(allocated.plan, result_.importance) - tensor_bytes;
+      const auto actual =
+          job_.file_bytes(allocated.plan, result_.importance, result_.sensitivity.method) - tensor_bytes;
       if (actual <= overhead && attempt > 0) return allocated;
       if (attempt == kMostFits) throw UsageError("the target leaves no room for the file's header");
       overhead = std::max(overhead, actual);

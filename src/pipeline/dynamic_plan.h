@@ -56,7 +56,7 @@ struct DynamicJob {
   codecs::EncoderKind encoder = codecs::EncoderKind::tessera;
   int threads = 0;
   /// Bytes of all files that storing this plan makes.
-  std::function<std::uint64_t(const QuantPlan&, const PlanImportance&)> file_bytes;
+  std::function<std::uint64_t(const QuantPlan&, const PlanImportance&, SensitivityMethod)> file_bytes;
 };
 
 struct DynamicPlan {

@@ -107,19 +107,29 @@ void plan_from_file(const QuantizeSettings& settings, const model::OpenedModel& 
   report.settings["plan"] = settings.plan_file->string();
 }
 
+PlanHeader header_of(const DynamicSettings& dynamic, const QuantPlan& plan, SensitivityMethod method) {
+  return {.profile = dynamic.policy.profile,
+          .target = text_of(dynamic.target),
+          .predicted_loss = predicted_loss_of(plan),
+          .sensitivity = method};
+}
+
+std::uint64_t bytes_of(const std::vector<gguf::PlannedFile>& files) {
+  std::uint64_t bytes = 0;
+  for (const auto& file : files) bytes += file.bytes;
+  return bytes;
+}
+
 void plan_dynamically(const QuantizeSettings& settings, const model::OpenedModel& model, QuantizeReport& report,
                       ProgressObserver& progress, const StopFlag& stop) {
   const auto& dynamic = *settings.dynamic;
-  report.header = {.profile = dynamic.policy.profile, .target = text_of(dynamic.target)};
-  const auto file_bytes = [&](const QuantPlan& plan, const PlanImportance& importance) {
-    const auto metadata = output_metadata(model.metadata, settings.model, plan, importance,
-                                          DynamicOrigin{report.header, report.provenance});
-    std::uint64_t bytes = 0;
-    for (const auto& file : gguf::plan_gguf(settings.output, metadata, outputs_of(plan), settings.write))
-      bytes += file.bytes;
-    return bytes;
+  if (!settings.allow_requantize) stages::refuse_quantized_source(model.weights->tensors());
+  const auto file_bytes = [&](const QuantPlan& plan, const PlanImportance& importance,
+                              SensitivityMethod method) {
+    const DynamicOrigin origin{header_of(dynamic, plan, method), report.provenance};
+    const auto metadata = output_metadata(model.metadata, settings.model, plan, importance, origin);
+    return bytes_of(gguf::plan_gguf(settings.output, metadata, outputs_of(plan), settings.write));
   };
-  refuse_quantized(model.weights->tensors(), settings);
   auto made = make_dynamic_plan(dynamic,
                                 {.path = settings.model,
                                  .model = model,
@@ -127,13 +137,11 @@ void plan_dynamically(const QuantizeSettings& settings, const model::OpenedModel
                                  .imatrix = settings.imatrix,
                                  .encoder = settings.encode.encoder,
                                  .threads = settings.encode.threads,
-                                 .file_bytes = file_bytes,
-                                 .header = report.header},
+                                 .file_bytes = file_bytes},
                                 progress, stop);
   report.plan = std::move(made.plan);
   report.importance = std::move(made.importance);
-  report.header.sensitivity = made.sensitivity.method;
-  report.header.predicted_loss = predicted_loss_of(report.plan);
+  report.header = header_of(dynamic, report.plan, made.sensitivity.method);
   report.times = std::move(made.times);
   std::vector<std::string> candidates;
   for (const auto type : dynamic.policy.candidates) candidates.emplace_back(name_of(type));
@@ -270,7 +278,8 @@ QuantizeReport quantize(const QuantizeSettings& settings, ProgressObserver& prog
   const auto metadata =
       output_metadata(model.metadata, settings.model, report.plan, report.importance, origin);
   report.files = gguf::plan_gguf(settings.output, metadata, outputs_of(report.plan), settings.write);
-  for (const auto& file : report.files) report.header.file_bytes += file.bytes;
+  report.header.file_bytes = bytes_of(report.files);
+  report.header.model = settings.model.string();
   guard_inputs(settings, report.files);
   if (settings.dry_run) return report;
   timed(report.times, "encode", [&] {
