@@ -16,6 +16,7 @@
 #include "pipeline/file_hashes.h"
 #include "pipeline/output_guard.h"
 #include "pipeline/output_metadata.h"
+#include "pipeline/work_folder.h"
 #include "stages/match_importance.h"
 
 namespace tessera::pipeline {
@@ -120,9 +121,10 @@ std::uint64_t bytes_of(const std::vector<gguf::PlannedFile>& files) {
   return bytes;
 }
 
-void plan_dynamically(const QuantizeSettings& settings, const model::OpenedModel& model, QuantizeReport& report,
-                      ProgressObserver& progress, const StopFlag& stop) {
-  const auto& dynamic = *settings.dynamic;
+void plan_dynamically(const QuantizeSettings& settings, const WorkFolder& work, const model::OpenedModel& model,
+                      QuantizeReport& report, ProgressObserver& progress, const StopFlag& stop) {
+  auto dynamic = *settings.dynamic;
+  if (!dynamic.checkpoint && !settings.dry_run) dynamic.checkpoint = work.path();
   if (!settings.allow_requantize) stages::refuse_quantized_source(model.weights->tensors());
   const auto file_bytes = [&](const QuantPlan& plan, const PlanImportance& importance,
                               SensitivityMethod method) {
@@ -152,10 +154,10 @@ void plan_dynamically(const QuantizeSettings& settings, const model::OpenedModel
   report.dynamic = DynamicReport{std::move(made.sensitivity), std::move(made.curve), std::move(made.uniform)};
 }
 
-void make_plan(const QuantizeSettings& settings, const model::OpenedModel& model, QuantizeReport& report,
-               ProgressObserver& progress, const StopFlag& stop) {
+void make_plan(const QuantizeSettings& settings, const WorkFolder& work, const model::OpenedModel& model,
+               QuantizeReport& report, ProgressObserver& progress, const StopFlag& stop) {
   if (settings.dynamic) {
-    plan_dynamically(settings, model, report, progress, stop);
+    plan_dynamically(settings, work, model, report, progress, stop);
   } else if (settings.plan_file) {
     plan_from_file(settings, model, report, progress);
   } else {
@@ -272,7 +274,8 @@ QuantizeReport quantize(const QuantizeSettings& settings, ProgressObserver& prog
   report.model = settings.model.string();
   if (settings.dynamic || settings.wants_provenance)
     report.provenance = provenance_of(settings, progress, stop);
-  make_plan(settings, model, report, progress, stop);
+  const WorkFolder work(settings.output);
+  make_plan(settings, work, model, report, progress, stop);
   const auto origin = settings.dynamic ? std::optional(DynamicOrigin{report.header, report.provenance})
                                        : std::nullopt;
   const auto metadata =
@@ -286,6 +289,7 @@ QuantizeReport quantize(const QuantizeSettings& settings, ProgressObserver& prog
     encode_with_checkpoints(settings, *model.weights, metadata, report, progress, stop);
     return 0;
   });
+  work.finish();
   if (!settings.evaluation.files.empty()) evaluate_output(settings, report, progress, stop);
   return report;
 }
