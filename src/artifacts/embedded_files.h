@@ -13,6 +13,8 @@ struct EmbeddedFile {
 
 /// data/recipes
 std::span<const EmbeddedFile> embedded_recipes();
+/// data/profiles
+std::span<const EmbeddedFile> embedded_profiles();
 /// data/prompts
 std::span<const EmbeddedFile> embedded_prompts();
 

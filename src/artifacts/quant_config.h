@@ -11,17 +11,25 @@
 //   rules: [...]                         tensor_rule.h; applied after the profile's
 //   exclude: [blk.0.*]                   short for rules with keep: true
 //
-// A profile (data/profiles/NAME.yaml) is the same with `name` and `about`, and without target, imatrix and
-// data. Both may extend another profile: its candidates hold unless stated anew, its rules come first.
+// A profile (data/profiles/NAME.yaml) has the keys
+//
+//   name: balanced                       as the file is called
+//   about: no prejudice beyond floors    one line
+//   extends: NAME                        optional: another profile
+//   candidates, rules                    as above; candidates optional with `extends`
+//
+// What is extended: its candidates hold unless stated anew, its rules come first.
 #pragma once
 
 #include <cstdint>
 #include <filesystem>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "artifacts/embedded_files.h"
 #include "artifacts/sensitivity.h"
 #include "artifacts/tensor_rule.h"
 
@@ -49,19 +57,29 @@ struct QuantPolicy {
 struct QuantConfig {
   QuantPolicy policy;
   std::optional<SizeTarget> target;
+  std::optional<SourceLine> target_place;  ///< for messages about a target that cannot be reached
   std::optional<std::filesystem::path> imatrix;
   std::vector<std::filesystem::path> data;
   std::optional<SensitivityMethod> sensitivity;
 };
 
-/// Parses "2.5bpw"-like values: the arguments of --target-size ("3.5GiB", "900MB", "12345").
-/// Throws UsageError saying what is accepted.
+/// A size as --target-size and `size` take it: bytes ("12345"), or with a unit, whose case does not matter:
+/// powers of 1024 ("3.5GiB") or of 1000 ("900MB", "900M"). At least 1 byte. Throws UsageError saying what is
+/// accepted.
 std::uint64_t parse_byte_size(std::string_view text);
 
+/// For reports: "2.5 bits per weight", "3.5 GiB"-like sizes in bytes, "82 % saved".
+std::string text_of(const SizeTarget& target);
+
 /// Reads a configuration. Throws BadFileError naming file and line: no YAML or JSON, unknown keys (with the
-/// nearest known one), unknown profiles, roles or types, values out of range, contradictions within a rule.
+/// nearest known one), unknown profiles, roles or types, values out of range, contradictions within a rule
+/// or between rules, limits that no candidate meets.
 QuantConfig read_quant_config(const std::filesystem::path& file);
 QuantConfig parse_quant_config(std::string_view text, const std::string& file);
+
+/// The policy of the profile `name` among the files NAME.yaml, with what it extends. Throws UsageError
+/// listing the names when there is none of this name, BadFileError when a profile is wrong or extends itself.
+QuantPolicy resolve_profile(std::string_view name, std::span<const EmbeddedFile> profiles);
 
 /// The profiles that come with Tessera, by name.
 std::vector<QuantPolicy> built_in_profiles();
