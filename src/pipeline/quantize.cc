@@ -11,14 +11,16 @@
 #include "foundation/formats/imatrix/imatrix_file.h"
 #include "model/architecture/model_facts.h"
 #include "model/source/open_model.h"
+#include "pipeline/cache_folder.h"
+#include "pipeline/evaluate.h"
+#include "pipeline/file_hashes.h"
 #include "pipeline/output_guard.h"
+#include "pipeline/output_metadata.h"
 #include "stages/match_importance.h"
 
 namespace tessera::pipeline {
 namespace {
 
-/// general.quantization_version: the layout of today's blocks.
-constexpr std::uint32_t kQuantizationVersion = 2;
 /// Below this many bits per weight a model visibly suffers, whatever the encoder.
 constexpr double kQualityWarningBits = 2.0;
 
@@ -65,58 +67,126 @@ void warn_of_fallbacks(const QuantPlan& plan, ProgressObserver& progress) {
                   name_of(first->target), name_of(*first->wanted)));
 }
 
-QuantPlan make_plan(const QuantizeSettings& settings, const model::OpenedModel& model,
-                    ProgressObserver& progress) {
-  const auto choice = type_choice(settings);
-  const auto facts = model::facts_of(model.metadata, model.weights->tensors());
-  QuantPlan plan = stages::choose_types(model.weights->tensors(), facts, choice);
-  if (!settings.allow_requantize) stages::refuse_requantization(plan);
+void warn_of_plan(const QuantPlan& plan, ProgressObserver& progress) {
   for (const auto& pattern : plan.unmatched_patterns) {
     progress.warn(fmt::format("--tensor-type: no tensor's name matches '{}'", pattern));
   }
   warn_of_fallbacks(plan, progress);
   warn_of_low_quality(plan, progress);
-  return plan;
 }
 
-PlanImportance find_importance(const QuantizeSettings& settings, const QuantPlan& plan,
+PlanImportance read_importance(const QuantizeSettings& settings, const QuantPlan& plan,
                                ProgressObserver& progress) {
-  PlanImportance importance;
-  if (settings.imatrix) {
-    const auto matrix = imatrix::read_imatrix(*settings.imatrix);
-    importance = stages::match_importance(plan, matrix, settings.imatrix->string(), progress);
-  }
-  const Recipe& recipe = recipe_named(settings.type);
-  const bool insists = recipe.needs_imatrix && !settings.pure;
-  stages::require_importance(plan, importance, insists ? std::optional(recipe.type) : std::nullopt);
-  return importance;
+  if (!settings.imatrix) return {};
+  const auto matrix = imatrix::read_imatrix(*settings.imatrix);
+  return stages::match_importance(plan, matrix, settings.imatrix->string(), progress);
 }
 
-/// The input's keys, unchanged but for those that describe the quantization.
-gguf::Metadata output_metadata(const QuantizeSettings& settings, const gguf::Metadata& input,
-                               const QuantPlan& plan, const PlanImportance& importance) {
-  gguf::Metadata metadata = input;
-  for (const char* stale : {"quantize.imatrix.file", "quantize.imatrix.dataset",
-                            "quantize.imatrix.entries_count", "quantize.imatrix.chunks_count"}) {
-    metadata.erase(stale);
+/// By a recipe, from headers alone.
+void plan_by_recipe(const QuantizeSettings& settings, const model::OpenedModel& model, QuantizeReport& report,
+                    ProgressObserver& progress) {
+  const auto choice = type_choice(settings);
+  const auto facts = model::facts_of(model.metadata, model.weights->tensors());
+  report.plan = stages::choose_types(model.weights->tensors(), facts, choice);
+  if (!settings.allow_requantize) stages::refuse_requantization(report.plan);
+  report.importance = read_importance(settings, report.plan, progress);
+  const bool insists = choice.recipe.needs_imatrix && !settings.pure;
+  stages::require_importance(report.plan, report.importance,
+                             insists ? std::optional(choice.recipe.type) : std::nullopt);
+  report.settings["type"] = settings.type;
+}
+
+void plan_from_file(const QuantizeSettings& settings, const model::OpenedModel& model, QuantizeReport& report,
+                    ProgressObserver& progress) {
+  const auto document = read_plan(*settings.plan_file);
+  report.plan = apply_plan(document, model.weights->tensors());
+  if (!settings.allow_requantize) stages::refuse_requantization(report.plan);
+  report.importance = read_importance(settings, report.plan, progress);
+  stages::require_importance(report.plan, report.importance, std::nullopt);
+  report.header = document.header;
+  report.settings["plan"] = settings.plan_file->string();
+}
+
+void plan_dynamically(const QuantizeSettings& settings, const model::OpenedModel& model, QuantizeReport& report,
+                      ProgressObserver& progress, const StopFlag& stop) {
+  const auto& dynamic = *settings.dynamic;
+  report.header = {.profile = dynamic.policy.profile, .target = text_of(dynamic.target)};
+  const auto file_bytes = [&](const QuantPlan& plan, const PlanImportance& importance) {
+    const auto metadata = output_metadata(model.metadata, settings.model, plan, importance,
+                                          DynamicOrigin{report.header, report.provenance});
+    std::uint64_t bytes = 0;
+    for (const auto& file : gguf::plan_gguf(settings.output, metadata, outputs_of(plan), settings.write))
+      bytes += file.bytes;
+    return bytes;
+  };
+  refuse_quantized(model.weights->tensors(), settings);
+  auto made = make_dynamic_plan(dynamic,
+                                {.path = settings.model,
+                                 .model = model,
+                                 .open = settings.open,
+                                 .imatrix = settings.imatrix,
+                                 .encoder = settings.encode.encoder,
+                                 .threads = settings.encode.threads,
+                                 .file_bytes = file_bytes,
+                                 .header = report.header},
+                                progress, stop);
+  report.plan = std::move(made.plan);
+  report.importance = std::move(made.importance);
+  report.header.sensitivity = made.sensitivity.method;
+  report.header.predicted_loss = predicted_loss_of(report.plan);
+  report.times = std::move(made.times);
+  std::vector<std::string> candidates;
+  for (const auto type : dynamic.policy.candidates) candidates.emplace_back(name_of(type));
+  report.settings = {{"profile", dynamic.policy.profile},
+                     {"target", report.header.target},
+                     {"sensitivity", name_of(made.sensitivity.method)},
+                     {"candidates", candidates}};
+  report.dynamic = DynamicReport{std::move(made.sensitivity), std::move(made.curve), std::move(made.uniform)};
+}
+
+void make_plan(const QuantizeSettings& settings, const model::OpenedModel& model, QuantizeReport& report,
+               ProgressObserver& progress, const StopFlag& stop) {
+  if (settings.dynamic) {
+    plan_dynamically(settings, model, report, progress, stop);
+  } else if (settings.plan_file) {
+    plan_from_file(settings, model, report, progress);
+  } else {
+    plan_by_recipe(settings, model, report, progress);
   }
-  metadata.set("general.quantization_version", kQuantizationVersion);
-  metadata.set("general.file_type", plan.file_type);
-  if (const auto& origin = importance.origin) {
-    metadata.set("quantize.imatrix.file", origin->file);
-    if (!origin->datasets.empty()) metadata.set("quantize.imatrix.dataset", origin->datasets.front());
-    metadata.set("quantize.imatrix.entries_count", origin->entry_count);
-    if (origin->chunk_count > 0) metadata.set("quantize.imatrix.chunks_count", origin->chunk_count);
+  report.settings["encoder"] = name_of(settings.encode.encoder);
+  warn_of_plan(report.plan, progress);
+}
+
+std::vector<ProvenanceFile> provenance_of(const QuantizeSettings& settings, ProgressObserver& progress,
+                                          const StopFlag& stop) {
+  std::vector<ProvenanceFile> files;
+  for (const auto& file : files_of_model(settings.model)) files.push_back({"model", file});
+  if (settings.imatrix) files.push_back({"imatrix", *settings.imatrix});
+  if (settings.dynamic) {
+    for (const auto& file : settings.dynamic->corpus.files) files.push_back({"calibration text", file.path});
   }
-  const auto model = settings.model.filename().empty() ? settings.model.parent_path() : settings.model;
-  metadata.set("tessera.source", model.filename().string());
-  metadata.set("tessera.version", std::string(TESSERA_VERSION));
-  return metadata;
+  if (settings.config_file) files.push_back({"config", *settings.config_file});
+  if (settings.plan_file) files.push_back({"plan", *settings.plan_file});
+  std::vector<std::filesystem::path> paths;
+  for (const auto& file : files) paths.push_back(file.path);
+  const auto hashes = FileHashes({default_cache_folder(), settings.encode.threads}, progress, stop)
+                          .of(paths, "hash inputs");
+  for (std::size_t i = 0; i < files.size(); ++i) {
+    files[i].bytes = std::filesystem::file_size(paths[i]);
+    files[i].xxh128 = hashes[i].text();
+  }
+  return files;
 }
 
 void guard_inputs(const QuantizeSettings& settings, const std::vector<gguf::PlannedFile>& files) {
   auto inputs = files_of_model(settings.model);
   if (settings.imatrix) inputs.push_back(*settings.imatrix);
+  if (settings.plan_file) inputs.push_back(*settings.plan_file);
+  if (settings.config_file) inputs.push_back(*settings.config_file);
+  if (settings.dynamic) {
+    for (const auto& file : settings.dynamic->corpus.files) inputs.push_back(file.path);
+  }
+  for (const auto& file : settings.evaluation.files) inputs.push_back(file.path);
   std::vector<std::filesystem::path> outputs;
   outputs.reserve(files.size());
   for (const auto& file : files) outputs.push_back(file.path);
@@ -138,7 +208,23 @@ std::uint64_t fingerprint_of(const QuantizeSettings& settings, const QuantizeRep
   for (const auto& file : files_of_model(settings.model)) text += identity_of(file);
   if (settings.imatrix) text += identity_of(*settings.imatrix);
   text += to_json(report.plan).dump(-1, ' ', true, nlohmann::json::error_handler_t::replace);
+  text += to_json(report.provenance, PathForm::as_given).dump();
   return hash_text(text);
+}
+
+void evaluate_output(const QuantizeSettings& settings, QuantizeReport& report, ProgressObserver& progress,
+                     const StopFlag& stop) {
+  EvaluateSettings evaluation{.model = settings.model,
+                              .quantized = report.files.front().path,
+                              .open = settings.open,
+                              .corpus = settings.evaluation};
+  evaluation.threads = settings.encode.threads;
+  if (settings.dynamic) {
+    evaluation.precision = settings.dynamic->precision;
+    evaluation.memory_bytes = settings.dynamic->memory_bytes;
+    evaluation.scratch_folder = settings.dynamic->scratch_folder;
+  }
+  report.evaluation = timed(report.times, "evaluate", [&] { return evaluate(evaluation, progress, stop); });
 }
 
 void encode_with_checkpoints(const QuantizeSettings& settings, const WeightSource& weights,
@@ -176,40 +262,23 @@ QuantizeReport quantize(const QuantizeSettings& settings, ProgressObserver& prog
   const auto model = model::open_model(settings.model, settings.open);
   QuantizeReport report;
   report.model = settings.model.string();
-  report.plan = make_plan(settings, model, progress);
-  report.importance = find_importance(settings, report.plan, progress);
-  const auto metadata = output_metadata(settings, model.metadata, report.plan, report.importance);
+  if (settings.dynamic || settings.wants_provenance)
+    report.provenance = provenance_of(settings, progress, stop);
+  make_plan(settings, model, report, progress, stop);
+  const auto origin = settings.dynamic ? std::optional(DynamicOrigin{report.header, report.provenance})
+                                       : std::nullopt;
+  const auto metadata =
+      output_metadata(model.metadata, settings.model, report.plan, report.importance, origin);
   report.files = gguf::plan_gguf(settings.output, metadata, outputs_of(report.plan), settings.write);
+  for (const auto& file : report.files) report.header.file_bytes += file.bytes;
   guard_inputs(settings, report.files);
   if (settings.dry_run) return report;
-  encode_with_checkpoints(settings, *model.weights, metadata, report, progress, stop);
+  timed(report.times, "encode", [&] {
+    encode_with_checkpoints(settings, *model.weights, metadata, report, progress, stop);
+    return 0;
+  });
+  if (!settings.evaluation.files.empty()) evaluate_output(settings, report, progress, stop);
   return report;
-}
-
-nlohmann::json to_json(const QuantizeReport& report) {
-  nlohmann::json json = to_json(report.plan);
-  json["model"] = report.model;
-  json["tessera_version"] = TESSERA_VERSION;
-  const auto size = size_of(report.plan);
-  json["weights"] = size.weights;
-  json["source_bpw"] = size.source_bpw();
-  json["bpw"] = size.target_bpw();
-  for (std::size_t i = 0; i < report.errors.size(); ++i) {
-    const auto& error = report.errors[i];
-    json["tensors"][i]["relative_error"] = error.relative();
-    if (const auto weighted = error.weighted_relative())
-      json["tensors"][i]["weighted_relative_error"] = *weighted;
-  }
-  for (std::size_t i = 0; i < report.importance.tensors.size(); ++i) {
-    const auto& importance = report.importance.tensors[i];
-    if (!importance) continue;
-    const auto unseen = importance->unseen_experts();
-    if (!unseen.empty()) json["tensors"][i]["unseen_experts"] = unseen;
-  }
-  json["files"] = nlohmann::json::array();
-  for (const auto& file : report.files)
-    json["files"].push_back({{"path", file.path.string()}, {"bytes", file.bytes}});
-  return json;
 }
 
 }  // namespace tessera::pipeline

@@ -59,15 +59,23 @@ void ResultCache::store(const ContentHash& key, const fs::path& result) {
   if (!folder_) return;
   try {
     const MappedFile file(result);
-    if (file.bytes().size() > kMaxResultBytes) {
-      progress_.note(
-          fmt::format("{}: too large for the cache ({} bytes)", result.string(), file.bytes().size()));
-      return;
-    }
-    const std::string header = header_of(file.bytes());
+    store(key, file.bytes());
+  } catch (const Error& error) {
+    progress_.note(fmt::format("the result is not kept in the cache: {}", error.what()));
+  }
+}
+
+void ResultCache::store(const ContentHash& key, std::span<const std::byte> result) {
+  if (!folder_) return;
+  if (result.size() > kMaxResultBytes) {
+    progress_.note(fmt::format("a result of {} bytes is too large for the cache", result.size()));
+    return;
+  }
+  try {
+    const std::string header = header_of(result);
     write_cache_file(entry_path(key), [&](AtomicFile& entry) {
       entry.write_at(0, std::as_bytes(std::span(header)));
-      entry.write_at(header.size(), file.bytes());
+      entry.write_at(header.size(), result);
     });
     trim_cache_folder(results_folder(), kMaxBytes, std::numeric_limits<std::size_t>::max());
   } catch (const Error& error) {

@@ -51,6 +51,8 @@ class ResultCache {
 
   /// Keeps a copy of the finished file `result` under `key`.
   void store(const ContentHash& key, const std::filesystem::path& result);
+  /// The same for a result that is no file.
+  void store(const ContentHash& key, std::span<const std::byte> result);
 
  private:
   std::filesystem::path results_folder() const { return *folder_ / "results"; }

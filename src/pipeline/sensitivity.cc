@@ -1,0 +1,176 @@
+#include "pipeline/sensitivity.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "foundation/base/error.h"
+#include "foundation/kernels/gemm.h"
+#include "model/text/tokenizer.h"
+#include "pipeline/cache_folder.h"
+#include "pipeline/calibration_walk.h"
+#include "pipeline/imatrix.h"
+#include "pipeline/measured_loss.h"
+#include "pipeline/result_cache.h"
+#include "stages/sample_errors.h"
+
+namespace tessera::pipeline {
+namespace {
+
+/// A probe has about this many bits per weight: its loss must stand out from rounding, and the estimate for
+/// other types reaches less far from the middle.
+constexpr double kProbeBits = 2.6;
+
+CheckpointIdentity identity_of_walk(const SensitivitySettings& settings, const std::string& purpose,
+                                    ProgressObserver& progress, const StopFlag& stop) {
+  FileHashes hashes({default_cache_folder(), settings.threads}, progress, stop);
+  ImatrixSettings walk{.model = settings.model, .output = {}, .open = settings.open, .corpus = settings.corpus};
+  walk.method = ImportanceMethod::fisher;
+  walk.process_output = true;
+  walk.precision = settings.precision;
+  auto identity = identity_of(walk, hashes);
+  identity.options += fmt::format(" purpose={} label-seed={}", purpose, settings.seed);
+  return identity;
+}
+
+model::ForwardSettings forward_settings(const SensitivitySettings& settings) {
+  return {kernels::resolve_precision(settings.precision), settings.threads, settings.memory_bytes,
+          settings.scratch_folder};
+}
+
+model::TokenWindows windows_of(const model::OpenedModel& model, const SensitivitySettings& settings,
+                               ProgressObserver& progress) {
+  const auto tokenizer = model::make_tokenizer(model.metadata, settings.model.string());
+  return model::read_windows(settings.corpus, *tokenizer, progress);
+}
+
+/// Opens the checkpoint where there is one, runs, and says on an interruption that the work is kept.
+template <class Run>
+auto with_checkpoint(const SensitivitySettings& settings, const CheckpointIdentity& identity, const Run& run) {
+  std::optional<LayerCheckpoint> folder;
+  if (settings.checkpoint) folder.emplace(*settings.checkpoint, identity);
+  WalkCheckpoint checkpoint(folder ? &*folder : nullptr);
+  try {
+    auto result = run(checkpoint);
+    if (folder) folder->clear();
+    return result;
+  } catch (const InterruptedError&) {
+    if (!folder) throw;
+    throw InterruptedError(fmt::format("interrupted; {} steps are finished, the same command goes on from there",
+                                       checkpoint.finished()));
+  }
+}
+
+CalibrationStatistics walk_for_marginals(const model::OpenedModel& model, const SensitivitySettings& settings,
+                                         const CheckpointIdentity& identity, ProgressObserver& progress,
+                                         const StopFlag& stop) {
+  const auto config = model::read_decoder_config(model);
+  const auto windows = windows_of(model, settings, progress);
+  model::ForwardPass pass(*model.weights, config, {windows.tokens, windows.context},
+                          forward_settings(settings));
+  WalkSettings walk_settings{.method = ImportanceMethod::fisher,
+                             .process_output = true,
+                             .fisher = {},
+                             .marginals = true,
+                             .labels = {model::LossLabels::sampled, settings.seed}};
+  return with_checkpoint(settings, identity, [&](WalkCheckpoint& checkpoint) {
+    LayerProgress layers("sensitivities", progress);
+    add_walk(pass, walk_settings, layers);
+    layers.begin();
+    auto statistics = walk(pass, walk_settings, checkpoint, layers, stop);
+    layers.end();
+    return statistics;
+  });
+}
+
+stages::SampleSettings sample_settings(const SensitivitySettings& settings) {
+  return {.seed = settings.seed, .threads = settings.threads, .encoder = settings.encoder};
+}
+
+Sensitivity to_sensitivity(SensitivityMethod method, const WeightSource& source,
+                           std::span<const stages::SampledTensor> sampled,
+                           std::span<const std::vector<double>> losses) {
+  Sensitivity sensitivity{method, {}};
+  for (std::size_t i = 0; i < sampled.size(); ++i) {
+    TensorSensitivity tensor{source.tensors()[sampled[i].tensor].name, {}};
+    for (std::size_t t = 0; t < sampled[i].types.size(); ++t)
+      tensor.candidates.push_back({sampled[i].types[t], losses[i][t]});
+    sensitivity.tensors.push_back(std::move(tensor));
+  }
+  return sensitivity;
+}
+
+ElementType probe_type(const std::vector<ElementType>& types) {
+  return *std::ranges::min_element(
+      types, {}, [](ElementType type) { return std::abs(info(type).bits_per_weight() - kProbeBits); });
+}
+
+}  // namespace
+
+CalibrationStatistics fisher_marginals(const model::OpenedModel& model, const SensitivitySettings& settings,
+                                       ProgressObserver& progress, const StopFlag& stop) {
+  const auto identity = identity_of_walk(settings, "marginals", progress, stop);
+  ResultCache cache(settings.use_cache ? default_cache_folder() : std::nullopt, progress);
+  const auto key = result_key(identity);
+  if (const auto cached = cache.find(key)) {
+    if (auto statistics = calibration_statistics_from(cached->bytes())) return std::move(*statistics);
+  }
+  auto statistics = walk_for_marginals(model, settings, identity, progress, stop);
+  cache.store(key, to_bytes(statistics));
+  return statistics;
+}
+
+Sensitivity predict_losses(const WeightSource& source, std::span<const TensorCandidates> candidates,
+                           const CalibrationStatistics& marginals, const SensitivitySettings& settings,
+                           ProgressObserver& progress, const StopFlag& stop) {
+  std::vector<stages::SampledTensor> sampled;
+  std::vector<double> tokens;
+  for (const auto& candidate : candidates) {
+    const auto found = marginals.find(source.tensors()[candidate.tensor].name);
+    if (found == marginals.end()) continue;
+    sampled.push_back({candidate.tensor, candidate.types, found->second.row_sums, found->second.sums,
+                       candidate.importance});
+    tokens.push_back(static_cast<double>(found->second.count));
+  }
+  auto errors = stages::sample_errors(source, sampled, sample_settings(settings), progress, stop);
+  // The diagonal is taken for the product of its marginals, r_i c_j / R; with rows drawn by r_i / R what is
+  // left is the mean of c_j errors, per token, and the half of the second-order term.
+  for (std::size_t i = 0; i < errors.size(); ++i)
+    for (double& error : errors[i]) error /= 2 * tokens[i];
+  return to_sensitivity(SensitivityMethod::fisher, source, sampled, errors);
+}
+
+Sensitivity measure_sensitivity(const model::OpenedModel& model, std::span<const TensorCandidates> candidates,
+                                const SensitivitySettings& settings, ProgressObserver& progress,
+                                const StopFlag& stop) {
+  std::vector<Probe> probes;
+  std::vector<stages::SampledTensor> sampled;
+  std::vector<std::vector<double>> columns(candidates.size());
+  for (std::size_t i = 0; i < candidates.size(); ++i) {
+    const auto& candidate = candidates[i];
+    if (candidate.importance != nullptr) {
+      const auto importance = candidate.importance->entry.importance(0);
+      columns[i].assign(importance.begin(), importance.end());
+    }
+    sampled.push_back({candidate.tensor, candidate.types, {}, columns[i], candidate.importance});
+    probes.push_back({candidate.tensor, probe_type(candidate.types), candidate.importance});
+  }
+  auto losses = stages::sample_errors(*model.weights, sampled, sample_settings(settings), progress, stop);
+  const auto config = model::read_decoder_config(model);
+  const auto windows = windows_of(model, settings, progress);
+  auto identity = identity_of_walk(settings, "measured", progress, stop);
+  for (const auto& probe : probes) identity.options += fmt::format(" {}={}", probe.tensor, name_of(probe.type));
+  const auto measured = with_checkpoint(settings, identity, [&](WalkCheckpoint& checkpoint) {
+    return measure_losses(*model.weights, config, {windows.tokens, windows.context}, probes,
+                          {forward_settings(settings), settings.encoder}, checkpoint, progress, stop);
+  });
+  for (std::size_t i = 0; i < probes.size(); ++i) {
+    const auto& types = sampled[i].types;
+    const auto probe = static_cast<std::size_t>(std::ranges::find(types, probes[i].type) - types.begin());
+    const double error = losses[i][probe];
+    for (double& loss : losses[i]) loss = error > 0 ? measured[i] * loss / error : 0;
+  }
+  return to_sensitivity(SensitivityMethod::measured, *model.weights, sampled, losses);
+}
+
+}  // namespace tessera::pipeline
