@@ -40,7 +40,9 @@ class Planner {
   DynamicPlanResult run() const {
     require_reachable();
     const auto allocation = allocate(items_, input_.budget_bytes);
-    DynamicPlanResult result{.plan = plan_of(allocation), .predicted_loss = allocation.loss};
+    DynamicPlanResult result;
+    result.plan = plan_of(allocation);
+    result.predicted_loss = allocation.loss;
     for (const auto& point : allocation_curve(items_, input_.curve_points)) {
       result.curve.push_back({"", point.bytes, bits_per_weight(point.bytes, weights_), point.loss});
     }
