@@ -211,6 +211,16 @@ std::vector<TensorRule> rules_for(std::span<const TensorRule> rules, ModelKind k
   return found;
 }
 
+std::vector<TensorRule> with_tied_output(std::span<const TensorRule> rules) {
+  std::vector<TensorRule> found(rules.begin(), rules.end());
+  for (auto& rule : found) {
+    auto& roles = rule.selector.roles;
+    if (std::ranges::find(roles, TensorRole::output) != roles.end())
+      roles.push_back(TensorRole::token_embedding);
+  }
+  return found;
+}
+
 TensorLimits limits_of(std::span<const TensorRule> rules, std::string_view tensor_name,
                        std::uint32_t layer_count) {
   TensorLimits limits;
