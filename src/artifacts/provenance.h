@@ -13,7 +13,7 @@ struct ProvenanceFile {
   std::string purpose;  ///< "model", "imatrix", "calibration text", "evaluation text", "config" or "plan"
   std::filesystem::path path;
   std::uint64_t bytes = 0;
-  std::string xxh128;  ///< XXH3-128 of the content, 32 hexadecimal digits
+  std::string xxh128 = {};  ///< XXH3-128 of the content, 32 hexadecimal digits
 
   bool operator==(const ProvenanceFile&) const = default;
 };

@@ -65,6 +65,14 @@ void name_after_largest_part(QuantPlan& plan) {
   plan.file_type = recipe->file_type;
 }
 
+std::optional<double> predicted_loss_of(const QuantPlan& plan) {
+  std::optional<double> loss;
+  for (const auto& tensor : plan.tensors) {
+    if (tensor.predicted_loss) loss = loss.value_or(0) + *tensor.predicted_loss;
+  }
+  return loss;
+}
+
 nlohmann::json to_json(const QuantPlan& plan) {
   auto tensors = nlohmann::json::array();
   for (const auto& tensor : plan.tensors) {

@@ -73,6 +73,9 @@ std::vector<TensorDescriptor> outputs_of(const QuantPlan& plan);
 /// Of all tensors of the plan.
 PlanSize size_of(const QuantPlan& plan);
 
+/// Sum over the tensors, or empty when none has a prediction.
+std::optional<double> predicted_loss_of(const QuantPlan& plan);
+
 /// Sets recipe and file type to those of the type in which most weights are.
 void name_after_largest_part(QuantPlan& plan);
 

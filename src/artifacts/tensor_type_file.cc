@@ -3,12 +3,16 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <string_view>
 
 #include "model/architecture/kept_tensors.h"
 
 namespace tessera {
 namespace {
+
+/// Recipes of ours that llama-quantize does not know as file types, or with which it overrides nothing.
+constexpr std::array<std::string_view, 5> kUnusable = {"F32", "F16", "BF16", "MXFP4", "NVFP4"};
 
 /// What matches this name. llama-quantize lower-cases patterns but not names, and its list has no way to
 /// quote white space: such characters, and those with a meaning in expressions, become "any one character".
@@ -37,10 +41,8 @@ std::string to_tensor_type_file(const QuantPlan& plan) {
 }
 
 std::string llama_quantize_type(const QuantPlan& plan) {
-  const auto quantized = [](const PlannedTensor& tensor) { return info(tensor.target).quantized; };
-  const auto plain = element_type_from_name(plan.recipe);
-  const bool usable = !plan.recipe.empty() && (!plain || info(*plain).quantized);
-  return usable && std::ranges::any_of(plan.tensors, quantized) ? plan.recipe : "Q8_0";
+  const bool unusable = plan.recipe.empty() || std::ranges::find(kUnusable, plan.recipe) != kUnusable.end();
+  return unusable ? "Q8_0" : plan.recipe;
 }
 
 }  // namespace tessera

@@ -19,7 +19,8 @@ namespace tessera {
 /// One pattern a line, anchored on both sides, for every tensor that may be quantized.
 std::string to_tensor_type_file(const QuantPlan& plan);
 
-/// The TYPE for the command above: the plan's file type, or Q8_0 where it is not quantized.
+/// The TYPE for the command above: the plan's file type, or Q8_0 where llama-quantize has none of this name
+/// or would override nothing.
 std::string llama_quantize_type(const QuantPlan& plan);
 
 }  // namespace tessera

@@ -10,6 +10,7 @@
 #include "model/architecture/kept_tensors.h"
 #include "model/architecture/model_facts.h"
 #include "model/forward/decoder_config.h"
+#include "pipeline/cache_folder.h"
 #include "pipeline/imatrix.h"
 #include "pipeline/sensitivity.h"
 #include "stages/match_importance.h"
@@ -115,12 +116,15 @@ class DynamicPlanner {
                            .open = job_.open,
                            .corpus = settings_.corpus};
       walk.process_output = true;
-      if (settings_.checkpoint) walk.checkpoint = *settings_.checkpoint / "importance";
       walk.use_cache = settings_.use_cache;
       walk.precision = settings_.precision;
       walk.threads = job_.threads;
       walk.memory_bytes = settings_.memory_bytes;
       walk.scratch_folder = settings_.scratch_folder;
+      if (settings_.checkpoint) {
+        FileHashes hashes({default_cache_folder(), job_.threads}, progress_, stop_);
+        walk.checkpoint = *settings_.checkpoint / result_key(identity_of(walk, hashes)).text();
+      }
       return make_imatrix(walk, progress_, stop_).matrix;
     });
   }
@@ -133,7 +137,7 @@ class DynamicPlanner {
     sensitivity.threads = job_.threads;
     sensitivity.memory_bytes = settings_.memory_bytes;
     sensitivity.scratch_folder = settings_.scratch_folder;
-    if (settings_.checkpoint) sensitivity.checkpoint = *settings_.checkpoint / "sensitivities";
+    sensitivity.checkpoint = settings_.checkpoint;
     sensitivity.use_cache = settings_.use_cache;
     sensitivity.seed = settings_.seed;
     sensitivity.encoder = job_.encoder;
@@ -228,7 +232,8 @@ class DynamicPlanner {
       auto allocated = plan_at(budget_of(overhead));
       const auto tensor_bytes = size_of(allocated.plan).target_bytes;
       if (settings_.target.kind == SizeTarget::Kind::bits_per_weight) return allocated;
-      const auto actual = job_.file_bytes(allocated.plan, result_.importance) - tensor_bytes;
+      const auto actual =
+          job_.file_bytes(allocated.plan, result_.importance, result_.sensitivity.method) - tensor_bytes;
       if (actual <= overhead && attempt > 0) return allocated;
       if (attempt == kMostFits) throw UsageError("the target leaves no room for the file's header");
       overhead = std::max(overhead, actual);

@@ -41,7 +41,8 @@ struct DynamicSettings {
   std::optional<kernels::Precision> precision = std::nullopt;
   std::uint64_t memory_bytes = std::uint64_t{4} << 30;  ///< hidden states beyond this go to a scratch file
   std::filesystem::path scratch_folder = {};
-  /// Folder in which finished layers of the walks are kept; empty: none are.
+  /// Folder in which finished layers of the walks are kept; empty: none are by make_dynamic_plan, and those of
+  /// quantize in OUTPUT.work until the output is there.
   std::optional<std::filesystem::path> checkpoint = std::nullopt;
   bool use_cache = true;          ///< of importance and sensitivities
   std::size_t curve_points = 40;  ///< of the curve of loss against size
@@ -56,7 +57,7 @@ struct DynamicJob {
   codecs::EncoderKind encoder = codecs::EncoderKind::tessera;
   int threads = 0;
   /// Bytes of all files that storing this plan makes.
-  std::function<std::uint64_t(const QuantPlan&, const PlanImportance&)> file_bytes;
+  std::function<std::uint64_t(const QuantPlan&, const PlanImportance&, SensitivityMethod)> file_bytes;
 };
 
 struct DynamicPlan {

@@ -16,6 +16,7 @@
 #include "pipeline/file_hashes.h"
 #include "pipeline/output_guard.h"
 #include "pipeline/output_metadata.h"
+#include "pipeline/work_folder.h"
 #include "stages/match_importance.h"
 
 namespace tessera::pipeline {
@@ -107,19 +108,30 @@ void plan_from_file(const QuantizeSettings& settings, const model::OpenedModel& 
   report.settings["plan"] = settings.plan_file->string();
 }
 
-void plan_dynamically(const QuantizeSettings& settings, const model::OpenedModel& model, QuantizeReport& report,
-                      ProgressObserver& progress, const StopFlag& stop) {
-  const auto& dynamic = *settings.dynamic;
-  report.header = {.profile = dynamic.policy.profile, .target = text_of(dynamic.target)};
-  const auto file_bytes = [&](const QuantPlan& plan, const PlanImportance& importance) {
-    const auto metadata = output_metadata(model.metadata, settings.model, plan, importance,
-                                          DynamicOrigin{report.header, report.provenance});
-    std::uint64_t bytes = 0;
-    for (const auto& file : gguf::plan_gguf(settings.output, metadata, outputs_of(plan), settings.write))
-      bytes += file.bytes;
-    return bytes;
+PlanHeader header_of(const DynamicSettings& dynamic, const QuantPlan& plan, SensitivityMethod method) {
+  return {.profile = dynamic.policy.profile,
+          .target = text_of(dynamic.target),
+          .predicted_loss = predicted_loss_of(plan),
+          .sensitivity = method};
+}
+
+std::uint64_t bytes_of(const std::vector<gguf::PlannedFile>& files) {
+  std::uint64_t bytes = 0;
+  for (const auto& file : files) bytes += file.bytes;
+  return bytes;
+}
+
+void plan_dynamically(const QuantizeSettings& settings, const WorkFolder& work, const model::OpenedModel& model,
+                      QuantizeReport& report, ProgressObserver& progress, const StopFlag& stop) {
+  auto dynamic = *settings.dynamic;
+  if (!dynamic.checkpoint && !settings.dry_run) dynamic.checkpoint = work.path();
+  if (!settings.allow_requantize) stages::refuse_quantized_source(model.weights->tensors());
+  const auto file_bytes = [&](const QuantPlan& plan, const PlanImportance& importance,
+                              SensitivityMethod method) {
+    const DynamicOrigin origin{header_of(dynamic, plan, method), report.provenance};
+    const auto metadata = output_metadata(model.metadata, settings.model, plan, importance, origin);
+    return bytes_of(gguf::plan_gguf(settings.output, metadata, outputs_of(plan), settings.write));
   };
-  refuse_quantized(model.weights->tensors(), settings);
   auto made = make_dynamic_plan(dynamic,
                                 {.path = settings.model,
                                  .model = model,
@@ -127,13 +139,11 @@ void plan_dynamically(const QuantizeSettings& settings, const model::OpenedModel
                                  .imatrix = settings.imatrix,
                                  .encoder = settings.encode.encoder,
                                  .threads = settings.encode.threads,
-                                 .file_bytes = file_bytes,
-                                 .header = report.header},
+                                 .file_bytes = file_bytes},
                                 progress, stop);
   report.plan = std::move(made.plan);
   report.importance = std::move(made.importance);
-  report.header.sensitivity = made.sensitivity.method;
-  report.header.predicted_loss = predicted_loss_of(report.plan);
+  report.header = header_of(dynamic, report.plan, made.sensitivity.method);
   report.times = std::move(made.times);
   std::vector<std::string> candidates;
   for (const auto type : dynamic.policy.candidates) candidates.emplace_back(name_of(type));
@@ -144,10 +154,10 @@ void plan_dynamically(const QuantizeSettings& settings, const model::OpenedModel
   report.dynamic = DynamicReport{std::move(made.sensitivity), std::move(made.curve), std::move(made.uniform)};
 }
 
-void make_plan(const QuantizeSettings& settings, const model::OpenedModel& model, QuantizeReport& report,
-               ProgressObserver& progress, const StopFlag& stop) {
+void make_plan(const QuantizeSettings& settings, const WorkFolder& work, const model::OpenedModel& model,
+               QuantizeReport& report, ProgressObserver& progress, const StopFlag& stop) {
   if (settings.dynamic) {
-    plan_dynamically(settings, model, report, progress, stop);
+    plan_dynamically(settings, work, model, report, progress, stop);
   } else if (settings.plan_file) {
     plan_from_file(settings, model, report, progress);
   } else {
@@ -264,19 +274,22 @@ QuantizeReport quantize(const QuantizeSettings& settings, ProgressObserver& prog
   report.model = settings.model.string();
   if (settings.dynamic || settings.wants_provenance)
     report.provenance = provenance_of(settings, progress, stop);
-  make_plan(settings, model, report, progress, stop);
+  const WorkFolder work(settings.output);
+  make_plan(settings, work, model, report, progress, stop);
   const auto origin = settings.dynamic ? std::optional(DynamicOrigin{report.header, report.provenance})
                                        : std::nullopt;
   const auto metadata =
       output_metadata(model.metadata, settings.model, report.plan, report.importance, origin);
   report.files = gguf::plan_gguf(settings.output, metadata, outputs_of(report.plan), settings.write);
-  for (const auto& file : report.files) report.header.file_bytes += file.bytes;
+  report.header.file_bytes = bytes_of(report.files);
+  report.header.model = settings.model.string();
   guard_inputs(settings, report.files);
   if (settings.dry_run) return report;
   timed(report.times, "encode", [&] {
     encode_with_checkpoints(settings, *model.weights, metadata, report, progress, stop);
     return 0;
   });
+  work.finish();
   if (!settings.evaluation.files.empty()) evaluate_output(settings, report, progress, stop);
   return report;
 }

@@ -48,7 +48,7 @@ model::TokenWindows windows_of(const model::OpenedModel& model, const Sensitivit
 template <class Run>
 auto with_checkpoint(const SensitivitySettings& settings, const CheckpointIdentity& identity, const Run& run) {
   std::optional<LayerCheckpoint> folder;
-  if (settings.checkpoint) folder.emplace(*settings.checkpoint, identity);
+  if (settings.checkpoint) folder.emplace(*settings.checkpoint / result_key(identity).text(), identity);
   WalkCheckpoint checkpoint(folder ? &*folder : nullptr);
   try {
     auto result = run(checkpoint);

@@ -30,7 +30,7 @@ struct SensitivitySettings {
   int threads = 0;                                      ///< 0: all cores
   std::uint64_t memory_bytes = std::uint64_t{4} << 30;  ///< hidden states beyond this go to a scratch file
   std::filesystem::path scratch_folder = {};
-  /// Folder in which finished layers (or probes) are kept; empty: none are.
+  /// Folder in which finished layers (or probes) are kept, each run's in a folder of its own; empty: none are.
   std::optional<std::filesystem::path> checkpoint = std::nullopt;
   bool use_cache = true;
   std::uint64_t seed = 0;  ///< of sampled labels and rows

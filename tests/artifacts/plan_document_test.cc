@@ -192,10 +192,10 @@ TEST(TensorTypeFile, ItsFileTypeIsOneThatTakesOverrides) {
   auto some = plan();
   name_after_largest_part(some);
   EXPECT_EQ(llama_quantize_type(some), "Q4_K_M");
-  some.recipe = "F16";
-  EXPECT_EQ(llama_quantize_type(some), "Q8_0");
-  some.recipe = "";
-  EXPECT_EQ(llama_quantize_type(some), "Q8_0");
+  for (const char* unusable : {"F16", "BF16", "F32", "NVFP4", "MXFP4", ""}) {
+    some.recipe = unusable;
+    EXPECT_EQ(llama_quantize_type(some), "Q8_0") << unusable;
+  }
 }
 
 }  // namespace
