@@ -19,7 +19,7 @@
 namespace tessera {
 namespace {
 
-constexpr double kMostBits = 32;  // F32
+constexpr double kMostBits = 32;           // F32
 constexpr std::size_t kMostRules = 5'000;  // every rule is compared with every other
 constexpr std::string_view kProfileSuffix = ".yaml";
 
@@ -157,10 +157,11 @@ constexpr std::array<ConfigKey, 8> kConfigKeys = {
 
 void require_moderate_number(const QuantPolicy& policy) {
   if (policy.rules.size() <= kMostRules) return;
-  throw BadFileError({.file = policy.rules[kMostRules].place.text()},
-                     fmt::format("more than {} rules and exclusions; name several tensors in one rule, or use "
-                                 "globs",
-                                 kMostRules));
+  throw BadFileError(
+      {.file = policy.rules[kMostRules].place.text()},
+      fmt::format("more than {} rules and exclusions; name several tensors in one rule, or use "
+                  "globs",
+                  kMostRules));
 }
 
 /// The user's limits must leave something to choose.
