@@ -66,7 +66,6 @@ void warn_of_plan(const QuantPlan& plan, ProgressObserver& progress) {
     progress.warn(fmt::format("--tensor-type: no tensor's name matches '{}'", pattern));
   }
   warn_of_fallbacks(plan, progress);
-  warn_of_low_quality(plan, progress);
 }
 
 /// From the importance matrix, else from the texts.
@@ -90,6 +89,7 @@ void plan_by_recipe(const PlanJob& job, QuantizeReport& report) {
   const bool insists = choice.recipe.needs_imatrix && !settings.pure;
   stages::require_importance(report.plan, report.importance,
                              insists ? std::optional(choice.recipe.type) : std::nullopt);
+  warn_of_low_quality(report.plan, job.progress);
   report.settings["type"] = settings.type;
 }
 
