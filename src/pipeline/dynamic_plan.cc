@@ -40,6 +40,7 @@ class DynamicPlanner {
   }
 
   DynamicPlan run() {
+    check();
     warn_of_low_target();
     const auto method = choose_method();
     find_importance();
@@ -54,6 +55,34 @@ class DynamicPlanner {
   }
 
  private:
+  /// What can be refused before hours of walks is refused here: rules that match nothing or contradict, and
+  /// targets that no plan reaches.
+  void check() const {
+    std::vector<std::string> names;
+    for (const auto& tensor : weights_.tensors()) names.push_back(tensor.name);
+    if (!facts_.has_output) names.emplace_back("output.weight");
+    const auto kind = facts_.experts > 0 ? ModelKind::moe : ModelKind::dense;
+    require_matches(rules_for(settings_.policy.rules, kind), names, facts_.layer_count);
+    const std::vector<bool> has_importance(matrices_.size(), job_.imatrix.has_value() || has_texts());
+    Sensitivity free;
+    for (std::size_t i = 0; i < matrices_.size(); ++i) {
+      if (!matrices_[i]) continue;
+      TensorSensitivity tensor{weights_.tensors()[i].name, {}};
+      for (const auto type : types_of(i, has_importance[i])) tensor.candidates.push_back({type, 0});
+      free.tensors.push_back(std::move(tensor));
+    }
+    plan_at(budget_of(0), free, has_importance);
+  }
+
+  /// What a matrix can be stored as: the candidates, and what rules may pin it to.
+  std::vector<ElementType> types_of(std::size_t tensor, bool has_importance) const {
+    auto wanted = settings_.policy.candidates;
+    for (const auto& rule : settings_.policy.rules) {
+      if (rule.type) wanted.push_back(*rule.type);
+    }
+    return candidate_types(wanted, weights_.tensors()[tensor], has_importance);
+  }
+
   bool has_texts() const { return !settings_.corpus.files.empty(); }
 
   void warn_of_low_target() {
@@ -167,7 +196,7 @@ class DynamicPlanner {
     for (std::size_t i = 0; i < matrices_.size(); ++i) {
       if (!matrices_[i]) continue;
       const auto& importance = result_.importance.tensors[i];
-      auto types = candidate_types(settings_.policy.candidates, weights_.tensors()[i], importance.has_value());
+      auto types = types_of(i, importance.has_value());
       if (!types.empty()) candidates.push_back({i, std::move(types), importance ? &*importance : nullptr});
     }
     return candidates;
@@ -212,13 +241,12 @@ class DynamicPlanner {
     return 0;
   }
 
-  stages::DynamicPlanResult plan_at(std::uint64_t budget) const {
-    std::vector<bool> has_importance;
-    for (const auto& importance : result_.importance.tensors) has_importance.push_back(importance.has_value());
+  stages::DynamicPlanResult plan_at(std::uint64_t budget, const Sensitivity& sensitivity,
+                                    const std::vector<bool>& has_importance) const {
     return stages::plan_dynamic({.tensors = weights_.tensors(),
                                  .facts = facts_,
                                  .policy = settings_.policy,
-                                 .sensitivity = result_.sensitivity,
+                                 .sensitivity = sensitivity,
                                  .budget_bytes = budget,
                                  .has_importance = has_importance,
                                  .curve_points = settings_.curve_points});
@@ -227,9 +255,11 @@ class DynamicPlanner {
   /// The plan whose files are at the target or below. The plan is part of the metadata, so their size is
   /// known only afterwards: what a plan is over is taken from the budget of the next.
   stages::DynamicPlanResult fit() const {
+    std::vector<bool> has_importance;
+    for (const auto& importance : result_.importance.tensors) has_importance.push_back(importance.has_value());
     std::uint64_t overhead = 0;
     for (int attempt = 0;; ++attempt) {
-      auto allocated = plan_at(budget_of(overhead));
+      auto allocated = plan_at(budget_of(overhead), result_.sensitivity, has_importance);
       const auto tensor_bytes = size_of(allocated.plan).target_bytes;
       if (settings_.target.kind == SizeTarget::Kind::bits_per_weight) return allocated;
       const auto actual =
