@@ -62,8 +62,8 @@ std::optional<ModelKind> model_kind_from_name(std::string_view name);
 
 std::string_view name_of(ExpertKind kind);
 std::optional<ExpertKind> expert_kind_from_name(std::string_view name);
-/// What the tensor of this GGUF name belongs to ("blk.N.ffn_down_exps.weight": routed); empty when it is not a
-/// feed-forward projection.
+/// What the tensor of this GGUF name belongs to ("blk.N.ffn_down_exps.weight": routed); empty when it is not
+/// a feed-forward projection.
 std::optional<ExpertKind> expert_kind_of(std::string_view tensor_name);
 
 /// The roles that a configuration means by `name`: one role, or all of the group `attention` or `ffn`. Empty

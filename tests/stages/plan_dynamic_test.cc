@@ -20,6 +20,7 @@ using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
+using ::testing::Not;
 using enum ElementType;
 
 constexpr std::uint32_t kLayers = 4;
@@ -280,6 +281,14 @@ TEST(PlanDynamic, TheLeastSizeThatItNamesIsReachable) {
   const auto least = std::stoull(message.substr(message.find(before) + before.size()));
   EXPECT_EQ(size_of(subject.plan_bytes(least).plan).target_bytes, least);
   EXPECT_THROW(subject.plan_bytes(least - 1), UsageError);
+}
+
+TEST(PlanDynamic, AnUnreachableTargetSaysWhenImportanceWouldHelp) {
+  Subject subject;
+  subject.has_importance = false;
+  EXPECT_THAT(message_of<UsageError>([&] { subject.plan(2.5); }), HasSubstr("26 tensors have no importance"));
+  subject = Subject();
+  EXPECT_THAT(message_of<UsageError>([&] { subject.plan(1.5); }), Not(HasSubstr("importance")));
 }
 
 TEST(PlanDynamic, ATargetAboveTheLargestSizeIsANote) {
