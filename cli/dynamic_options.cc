@@ -15,12 +15,13 @@ bool asks_for_dynamic(const DynamicOptions& options) {
 }
 
 void require_one_way(const DynamicOptions& options, const pipeline::QuantizeSettings& settings) {
-  const int ways = (settings.type.empty() ? 0 : 1) + (options.plan.empty() ? 0 : 1) +
-                   (asks_for_dynamic(options) ? 1 : 0);
+  const int ways =
+      (settings.type.empty() ? 0 : 1) + (options.plan.empty() ? 0 : 1) + (asks_for_dynamic(options) ? 1 : 0);
   if (ways == 1) return;
-  throw UsageError(ways == 0 ? "say what to make: --type T (a recipe or tensor type), --dynamic with a target "
-                               "(for example --target-bpw 2.5), or --plan FILE"
-                             : "--type, --plan and the options of --dynamic exclude each other: give one of them");
+  throw UsageError(ways == 0
+                       ? "say what to make: --type T (a recipe or tensor type), --dynamic with a target "
+                         "(for example --target-bpw 2.5), or --plan FILE"
+                       : "--type, --plan and the options of --dynamic exclude each other: give one of them");
 }
 
 std::optional<SizeTarget> target_of(const DynamicOptions& options) {
@@ -46,14 +47,6 @@ QuantConfig config_of(const DynamicOptions& options) {
   return read_quant_config(options.config);
 }
 
-model::CorpusSettings texts_of(const DynamicOptions& options, const QuantConfig& config) {
-  auto corpus = corpus_settings(options.corpus);
-  if (corpus.files.empty()) {
-    for (const auto& file : config.data) corpus.files.push_back({.path = file});
-  }
-  return corpus;
-}
-
 pipeline::DynamicSettings dynamic_settings(const DynamicOptions& options,
                                            pipeline::QuantizeSettings& settings) {
   const auto config = config_of(options);
@@ -67,16 +60,11 @@ pipeline::DynamicSettings dynamic_settings(const DynamicOptions& options,
   if (!target) dynamic.target_place = config.target_place;
   dynamic.sensitivity = config.sensitivity;
   if (!options.sensitivity.empty()) dynamic.sensitivity = sensitivity_method_from_name(options.sensitivity);
-  dynamic.corpus = texts_of(options, config);
+  if (settings.walks.corpus.files.empty()) {
+    for (const auto& file : config.data) settings.walks.corpus.files.push_back({.path = file});
+  }
   if (!settings.imatrix && config.imatrix) settings.imatrix = config.imatrix;
   if (!options.config.empty()) settings.config_file = options.config;
-  dynamic.sensitivity_samples = options.sensitivity_samples;
-  dynamic.seed = options.corpus.settings.seed;
-  dynamic.precision = precision_of(options.forward);
-  dynamic.memory_bytes = memory_bytes_of(options.forward);
-  dynamic.scratch_folder = options.forward.scratch_folder;
-  if (!options.checkpoint.empty()) dynamic.checkpoint = options.checkpoint;
-  dynamic.use_cache = !options.no_cache;
   return dynamic;
 }
 
@@ -90,9 +78,9 @@ void add_target_options(CLI::App& command, DynamicOptions& options) {
       .add_option("--target-compression", options.target_compression,
                   "Size: percent saved against the 16-bit file, e.g. 82")
       ->check(CLI::Range(0.1, 99.9));
-  command.add_option("--profile", options.profile,
-                     fmt::format("What the allocation may do ('tessera profiles' lists them) [{}]",
-                                 kDefaultProfile));
+  command.add_option(
+      "--profile", options.profile,
+      fmt::format("What the allocation may do ('tessera profiles' lists them) [{}]", kDefaultProfile));
   command.add_option("--config", options.config, "YAML or JSON file with profile, target and rules");
   command.add_option("--plan", options.plan, "Use the types of a plan that 'tessera plan' saved");
 }
@@ -104,9 +92,10 @@ void add_dynamic_options(CLI::App& command, DynamicOptions& options) {
   add_corpus_options(command, options.corpus);
   command.get_option("--file")->required(false);
   command
-      .add_option("--sensitivity", options.sensitivity,
-                  "fisher: from one backward pass (default where there are texts); measured: each tensor alone; "
-                  "prior: role and depth alone")
+      .add_option(
+          "--sensitivity", options.sensitivity,
+          "fisher: from one backward pass (default where there are texts); measured: each tensor alone; "
+          "prior: role and depth alone")
       ->check(CLI::IsMember({"fisher", "measured", "prior"}));
   command
       .add_option("--sensitivity-samples", options.sensitivity_samples,
@@ -114,14 +103,24 @@ void add_dynamic_options(CLI::App& command, DynamicOptions& options) {
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
   add_forward_options(command, options.forward);
-  command.add_option("--checkpoint", options.checkpoint,
-                     "Folder that keeps finished layers of the walks; otherwise OUTPUT.work while it is needed");
+  command.add_option(
+      "--checkpoint", options.checkpoint,
+      "Folder that keeps finished layers of the walks; otherwise OUTPUT.work while it is needed");
   command.add_flag("--no-cache", options.no_cache,
                    "Neither look for importance and sensitivities of an equal run nor keep this one's");
 }
 
 void apply_dynamic_options(const DynamicOptions& options, pipeline::QuantizeSettings& settings) {
   require_one_way(options, settings);
+  auto& walks = settings.walks;
+  walks.corpus = corpus_settings(options.corpus);
+  walks.sensitivity_samples = options.sensitivity_samples;
+  walks.seed = options.corpus.settings.seed;
+  walks.precision = precision_of(options.forward);
+  walks.memory_bytes = memory_bytes_of(options.forward);
+  walks.scratch_folder = options.forward.scratch_folder;
+  if (!options.checkpoint.empty()) walks.checkpoint = options.checkpoint;
+  walks.use_cache = !options.no_cache;
   if (!options.plan.empty()) settings.plan_file = options.plan;
   if (asks_for_dynamic(options)) settings.dynamic = dynamic_settings(options, settings);
   for (const auto& text : options.evaluate) settings.evaluation.files.push_back({.path = text});

@@ -19,7 +19,7 @@ struct DynamicOptions {
   std::optional<double> target_bpw, target_compression;
   CorpusOptions corpus;
   ForwardOptions forward;
-  std::uint32_t sensitivity_samples = pipeline::DynamicSettings{}.sensitivity_samples;
+  std::uint32_t sensitivity_samples = pipeline::TextWalkSettings{}.sensitivity_samples;
   bool no_cache = false;
   std::vector<std::string> evaluate;  ///< texts
   std::uint32_t evaluate_samples = 64;

@@ -1,5 +1,5 @@
-// tessera plan: everything of a quantization but the encoding. The plan is printed, and saved in the form that
-// the ending of a name asks for: .yaml to edit and give back with --plan, .json the report, .txt for
+// tessera plan: everything of a quantization but the encoding. The plan is printed, and saved in the form
+// that the ending of a name asks for: .yaml to edit and give back with --plan, .json the report, .txt for
 // llama-quantize's --tensor-type-file.
 #include <fmt/format.h>
 
@@ -26,15 +26,15 @@ void check_endings(const PlanOptions& options) {
   for (const auto& path : options.outputs) {
     const auto ending = path.extension();
     if (ending == ".yaml" || ending == ".yml" || ending == ".json" || ending == ".txt") continue;
-    throw UsageError(fmt::format("-o {}: the name of a plan ends in .yaml, .json or .txt (for llama-quantize)",
-                                 path.string()));
+    throw UsageError(fmt::format(
+        "-o {}: the name of a plan ends in .yaml, .json or .txt (for llama-quantize)", path.string()));
   }
 }
 
 void save(const pipeline::QuantizeReport& report, const std::filesystem::path& path) {
   if (path.extension() == ".json") return write_report(report, path);
-  const std::string text = path.extension() == ".txt" ? to_tensor_type_file(report.plan)
-                                                      : to_yaml(report.plan, report.header);
+  const std::string text =
+      path.extension() == ".txt" ? to_tensor_type_file(report.plan) : to_yaml(report.plan, report.header);
   write_file_atomically(path, std::as_bytes(std::span(text)));
 }
 

@@ -21,7 +21,6 @@ std::string error_column(const pipeline::QuantizeReport& report, std::size_t ten
   return fmt::format("{:.3e}", error.weighted_relative().value_or(error.relative()));
 }
 
-
 std::string loss_column(const PlannedTensor& tensor) {
   return tensor.predicted_loss ? fmt::format("{:.3e}", *tensor.predicted_loss) : "-";
 }
@@ -38,8 +37,8 @@ void print_plan(const pipeline::QuantizeReport& report, bool verbose) {
   std::size_t width = 6;
   for (const auto& tensor : report.plan.tensors)
     width = std::max(width, printable(tensor.source.name).size());
-  fmt::print("{:<{}}  {:<8} {:<8} {:>10} {:>10} {:>12}  {}\n", "tensor", width, "from", "to", "error",
-             "loss", "size", "why");
+  fmt::print("{:<{}}  {:<8} {:<8} {:>10} {:>10} {:>12}  {}\n", "tensor", width, "from", "to", "error", "loss",
+             "size", "why");
   std::size_t copied = 0;
   for (std::size_t i = 0; i < report.plan.tensors.size(); ++i) {
     const auto& tensor = report.plan.tensors[i];
@@ -75,7 +74,6 @@ void print_totals(const pipeline::QuantizeReport& report, bool dry_run) {
   }
 }
 
-
 void print_size_curve(const pipeline::QuantizeReport& report) {
   if (!report.dynamic) return;
   const auto overhead = file_bytes_of(report) - size_of(report.plan).target_bytes;
@@ -92,10 +90,12 @@ void print_size_curve(const pipeline::QuantizeReport& report) {
 void print_evaluation(const pipeline::QuantizeReport& report) {
   if (!report.evaluation || !report.evaluation->change) return;
   const auto& evaluation = *report.evaluation;
-  fmt::print("perplexity {:.4f} -> {:.4f}, mean KL divergence {:.6f} +/- {:.6f}, same most probable token {:.2f} %\n",
-             evaluation.original.perplexity.value, evaluation.quantized->perplexity.value,
-             evaluation.change->kl_divergence.value, evaluation.change->kl_divergence.standard_error,
-             evaluation.change->top_1_agreement_pct.value);
+  fmt::print(
+      "perplexity {:.4f} -> {:.4f}, mean KL divergence {:.6f} +/- {:.6f}, same most probable token {:.2f} "
+      "%\n",
+      evaluation.original.perplexity.value, evaluation.quantized->perplexity.value,
+      evaluation.change->kl_divergence.value, evaluation.change->kl_divergence.standard_error,
+      evaluation.change->top_1_agreement_pct.value);
 }
 
 namespace {

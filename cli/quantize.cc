@@ -29,8 +29,8 @@ pipeline::QuantizeSettings settings_of(const RunOptions& options) {
     settings.output = "out.gguf";
   }
   // A report without figures of quality is half a report: without a text for it those of -f serve.
-  if (!options.reports.empty() && settings.evaluation.files.empty() && settings.dynamic)
-    settings.evaluation.files = settings.dynamic->corpus.files;
+  if (!options.reports.empty() && settings.evaluation.files.empty())
+    settings.evaluation.files = settings.walks.corpus.files;
   return settings;
 }
 
@@ -58,9 +58,10 @@ void add_output_options(CLI::App& command, RunOptions& options) {
   command.add_flag("--dry-run", settings.dry_run, "Show types and exact sizes; write nothing");
   command.add_flag("--json", options.quantize.json, "Print the report as JSON");
   command
-      .add_option("--report", options.reports,
-                  "Evaluate the result and write everything to this file: a page when it ends in .html, else JSON; "
-                  "may be repeated")
+      .add_option(
+          "--report", options.reports,
+          "Evaluate the result and write everything to this file: a page when it ends in .html, else JSON; "
+          "may be repeated")
       ->allow_extra_args(false);
   command
       .add_option("--evaluate", options.quantize.dynamic.evaluate,

@@ -7,10 +7,10 @@
 namespace tessera {
 
 struct SizePoint {
-  std::string label;              ///< the type of all matrices, or empty for an allocation
+  std::string label;  ///< the type of all matrices, or empty for an allocation
   std::uint64_t tensor_bytes = 0;
-  double bits_per_weight = 0;     ///< of all stored tensors
-  double loss = 0;                ///< predicted mean KL divergence, nats per token
+  double bits_per_weight = 0;  ///< of all stored tensors
+  double loss = 0;             ///< predicted mean KL divergence, nats per token
 };
 
 }  // namespace tessera

@@ -6,12 +6,10 @@
 
 #include "artifacts/candidate_types.h"
 #include "foundation/base/error.h"
-#include "foundation/base/temporary_folder.h"
+#include "foundation/formats/imatrix/imatrix_file.h"
 #include "model/architecture/kept_tensors.h"
 #include "model/architecture/model_facts.h"
 #include "model/forward/decoder_config.h"
-#include "pipeline/cache_folder.h"
-#include "pipeline/imatrix.h"
 #include "pipeline/sensitivity.h"
 #include "stages/match_importance.h"
 #include "stages/plan_dynamic.h"
@@ -34,8 +32,8 @@ class DynamicPlanner {
         job_(job),
         progress_(progress),
         stop_(stop),
-        weights_(*job.model.weights),
-        facts_(model::facts_of(job.model.metadata, weights_.tensors())) {
+        weights_(*job.walks.model.weights),
+        facts_(model::facts_of(job.walks.model.metadata, weights_.tensors())) {
     for (const auto& tensor : weights_.tensors()) matrices_.push_back(model::may_be_quantized(tensor));
   }
 
@@ -46,7 +44,8 @@ class DynamicPlanner {
     find_importance();
     find_marginals(method);
     const auto candidates = find_candidates();
-    result_.sensitivity = timed(result_.times, "sensitivities", [&] { return find_losses(method, candidates); });
+    result_.sensitivity =
+        timed(result_.times, "sensitivities", [&] { return find_losses(method, candidates); });
     auto allocated = timed(result_.times, "allocation", [&] { return fit(); });
     result_.plan = std::move(allocated.plan);
     for (const auto& note : allocated.notes) progress_.note(note);
@@ -83,37 +82,41 @@ class DynamicPlanner {
     return candidate_types(wanted, weights_.tensors()[tensor], has_importance);
   }
 
-  bool has_texts() const { return !settings_.corpus.files.empty(); }
+  bool has_texts() const { return job_.walks.has_texts(); }
 
   void warn_of_low_target() {
     const double bits = 8.0 * static_cast<double>(budget_of(0)) / static_cast<double>(all_weights());
     if (bits >= kLowTargetBits) return;
-    progress_.warn(fmt::format(
-        "{:.2f} bits per weight: below {} the loss rises steeply, about twofold for every quarter of a bit; on "
-        "the models measured (docs/dynamic.md) {} bits had a third of the divergence of 2.0: consider a larger "
-        "target, or a smaller model at more bits",
-        bits, kLowTargetBits, kLowTargetBits));
+    progress_.warn(
+        fmt::format("{:.2f} bits per weight: below {} the loss rises steeply, about twofold for every "
+                    "quarter of a bit; on "
+                    "the models measured (docs/dynamic.md) {} bits had a third of the divergence of 2.0: "
+                    "consider a larger "
+                    "target, or a smaller model at more bits",
+                    bits, kLowTargetBits, kLowTargetBits));
   }
 
   SensitivityMethod choose_method() {
     const auto wanted = settings_.sensitivity;
     if (wanted == SensitivityMethod::prior) return *wanted;
     if (wanted && !has_texts()) {
-      throw UsageError(
-          fmt::format("sensitivities by the method {} are taken from texts: give some with -f", name_of(*wanted)));
+      throw UsageError(fmt::format("sensitivities by the method {} are taken from texts: give some with -f",
+                                   name_of(*wanted)));
     }
     if (wanted) return *wanted;
     if (!has_texts()) {
       progress_.warn(
-          "without texts (-f) sensitivities are assumed from role and depth of the tensors; the result is better "
+          "without texts (-f) sensitivities are assumed from role and depth of the tensors; the result is "
+          "better "
           "with a text");
       return SensitivityMethod::prior;
     }
     try {
-      model::read_decoder_config(job_.model);
+      model::read_decoder_config(job_.walks.model);
       return SensitivityMethod::fisher;
     } catch (const BadFileError& error) {
-      progress_.warn(fmt::format("sensitivities are assumed from role and depth of the tensors: {}", error.what()));
+      progress_.warn(
+          fmt::format("sensitivities are assumed from role and depth of the tensors: {}", error.what()));
       return SensitivityMethod::prior;
     }
   }
@@ -132,63 +135,16 @@ class DynamicPlanner {
       everything.tensors.push_back(
           {tensor, model::place_of(tensor.name), matrices_[i] ? other : tensor.type});
     }
-    const auto matrix = job_.imatrix ? imatrix::read_imatrix(*job_.imatrix) : compute_importance();
-    const auto name = job_.imatrix ? job_.imatrix->string() : std::string("computed by tessera from the texts");
+    const auto matrix = job_.imatrix ? imatrix::read_imatrix(*job_.imatrix)
+                                     : importance_of_texts(job_.walks, result_.times, progress_, stop_);
+    const auto name = job_.imatrix ? job_.imatrix->string() : std::string(kComputedImportance);
     result_.importance = stages::match_importance(everything, matrix, name, progress_);
   }
 
-  imatrix::ImatrixFile compute_importance() {
-    return timed(result_.times, "importance matrix", [&] {
-      const TemporaryFolder folder;
-      ImatrixSettings walk{.model = job_.path,
-                           .output = folder.path() / "imatrix.gguf",
-                           .open = job_.open,
-                           .corpus = settings_.corpus};
-      walk.process_output = true;
-      walk.use_cache = settings_.use_cache;
-      walk.precision = settings_.precision;
-      walk.threads = job_.threads;
-      walk.memory_bytes = settings_.memory_bytes;
-      walk.scratch_folder = settings_.scratch_folder;
-      if (settings_.checkpoint) {
-        FileHashes hashes({default_cache_folder(), job_.threads}, progress_, stop_);
-        walk.checkpoint = *settings_.checkpoint / result_key(identity_of(walk, hashes)).text();
-      }
-      return make_imatrix(walk, progress_, stop_).matrix;
-    });
-  }
-
-  SensitivitySettings sensitivity_settings(std::uint32_t samples) const {
-    SensitivitySettings sensitivity{.model = job_.path, .open = job_.open, .corpus = settings_.corpus};
-    auto& wanted = sensitivity.corpus.samples;
-    wanted = wanted == 0 ? samples : std::min(wanted, samples);
-    sensitivity.precision = settings_.precision;
-    sensitivity.threads = job_.threads;
-    sensitivity.memory_bytes = settings_.memory_bytes;
-    sensitivity.scratch_folder = settings_.scratch_folder;
-    sensitivity.checkpoint = settings_.checkpoint;
-    sensitivity.use_cache = settings_.use_cache;
-    sensitivity.seed = settings_.seed;
-    sensitivity.encoder = job_.encoder;
-    return sensitivity;
-  }
-
-  /// Tensors that the importance matrix does not know (the token embedding, and the output in those of other
-  /// programs) are encoded under the column sums of the Fisher information.
   void find_marginals(SensitivityMethod method) {
     if (method != SensitivityMethod::fisher) return;
-    marginals_ = timed(result_.times, "backward walk", [&] {
-      return fisher_marginals(job_.model, sensitivity_settings(settings_.sensitivity_samples), progress_, stop_);
-    });
-    for (std::size_t i = 0; i < matrices_.size(); ++i) {
-      auto& importance = result_.importance.tensors[i];
-      const auto found = marginals_.find(weights_.tensors()[i].name);
-      if (!matrices_[i] || importance || found == marginals_.end()) continue;
-      importance.emplace();
-      importance->entry = {.columns = found->second.sums.size(),
-                           .sums = {found->second.sums.begin(), found->second.sums.end()},
-                           .counts = {found->second.count}};
-    }
+    marginals_ = marginals_of_texts(job_.walks, result_.times, progress_, stop_);
+    fill_importance(weights_, marginals_, result_.importance);
   }
 
   std::vector<TensorCandidates> find_candidates() const {
@@ -205,10 +161,12 @@ class DynamicPlanner {
   Sensitivity find_losses(SensitivityMethod method, std::span<const TensorCandidates> candidates) {
     if (method == SensitivityMethod::fisher) {
       return predict_losses(weights_, candidates, marginals_,
-                            sensitivity_settings(settings_.sensitivity_samples), progress_, stop_);
+                            sensitivity_settings(job_.walks, job_.walks.settings.sensitivity_samples),
+                            progress_, stop_);
     }
     if (method == SensitivityMethod::measured) {
-      return measure_sensitivity(job_.model, candidates, sensitivity_settings(settings_.measured_samples),
+      return measure_sensitivity(job_.walks.model, candidates,
+                                 sensitivity_settings(job_.walks, job_.walks.settings.measured_samples),
                                  progress_, stop_);
     }
     std::vector<stages::PriorCandidates> tensors;
@@ -256,7 +214,8 @@ class DynamicPlanner {
   /// known only afterwards: what a plan is over is taken from the budget of the next.
   stages::DynamicPlanResult fit() const {
     std::vector<bool> has_importance;
-    for (const auto& importance : result_.importance.tensors) has_importance.push_back(importance.has_value());
+    for (const auto& importance : result_.importance.tensors)
+      has_importance.push_back(importance.has_value());
     std::uint64_t overhead = 0;
     for (int attempt = 0;; ++attempt) {
       auto allocated = plan_at(budget_of(overhead), result_.sensitivity, has_importance);
@@ -277,7 +236,8 @@ class DynamicPlanner {
     for (const auto type : settings_.policy.candidates) {
       SizePoint point{std::string(name_of(type)), other_bytes, 0, 0};
       for (const auto& tensor : candidates) add_tensor(tensor, type, point);
-      point.bits_per_weight = 8.0 * static_cast<double>(point.tensor_bytes) / static_cast<double>(size.weights);
+      point.bits_per_weight =
+          8.0 * static_cast<double>(point.tensor_bytes) / static_cast<double>(size.weights);
       result_.uniform.push_back(std::move(point));
     }
   }

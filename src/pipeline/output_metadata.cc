@@ -8,9 +8,12 @@ namespace {
 /// general.quantization_version: the layout of today's blocks.
 constexpr std::uint32_t kQuantizationVersion = 2;
 
-constexpr std::array kStaleKeys = {"quantize.imatrix.file",          "quantize.imatrix.dataset",
-                                   "quantize.imatrix.entries_count", "quantize.imatrix.chunks_count",
-                                   "tessera.plan",                   "tessera.provenance"};
+constexpr std::array kStaleKeys = {"quantize.imatrix.file",
+                                   "quantize.imatrix.dataset",
+                                   "quantize.imatrix.entries_count",
+                                   "quantize.imatrix.chunks_count",
+                                   "tessera.plan",
+                                   "tessera.provenance"};
 
 void set_importance(const ImportanceOrigin& origin, gguf::Metadata& metadata) {
   metadata.set("quantize.imatrix.file", origin.file);

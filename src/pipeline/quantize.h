@@ -27,6 +27,7 @@
 #include "pipeline/checkpoints.h"
 #include "pipeline/dynamic_plan.h"
 #include "pipeline/step_times.h"
+#include "pipeline/text_walks.h"
 #include "stages/choose_types.h"
 #include "stages/encode_tensors.h"
 
@@ -37,10 +38,13 @@ struct QuantizeSettings {
   std::filesystem::path output;  ///< GGUF file to make
   /// Recipe or tensor type, e.g. "Q4_K_M"; case does not matter. One of type, dynamic and plan_file is set.
   std::string type = {};
-  std::optional<DynamicSettings> dynamic = std::nullopt;  ///< every tensor at the precision it needs
+  std::optional<DynamicSettings> dynamic = std::nullopt;          ///< every tensor at the precision it needs
   std::optional<std::filesystem::path> plan_file = std::nullopt;  ///< a saved plan (plan_document.h)
   std::optional<std::filesystem::path> imatrix = std::nullopt;
   model::OpenSettings open = {};
+  /// Texts that importance is computed from when no importance matrix is given, and sensitivities. Finished
+  /// layers are kept in OUTPUT.work until the output is there, unless `walks` names a folder.
+  TextWalkSettings walks = {};
   bool pure = false;  ///< the type itself for every weight matrix, no exceptions for sensitive tensors
   bool leave_output = false;
   bool allow_requantize = false;  ///< accept tensors that already are quantized
@@ -55,7 +59,8 @@ struct QuantizeSettings {
   model::CorpusSettings evaluation = {};
   /// Hash all inputs for the report.
   bool wants_provenance = false;
-  std::optional<std::filesystem::path> config_file = std::nullopt;  ///< where `dynamic` comes from, for the report
+  std::optional<std::filesystem::path> config_file =
+      std::nullopt;  ///< where `dynamic` comes from, for the report
 };
 
 /// What a dynamic plan was chosen from.

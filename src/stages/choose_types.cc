@@ -134,10 +134,10 @@ class Overrides {
 
 void refuse_when_quantized(const TensorDescriptor& tensor) {
   if (!info(tensor.type).quantized) return;
-  throw UsageError(
-      fmt::format("tensor '{}' already is quantized ({}); quantizing it again adds the errors of both: start from "
-                  "the F16, BF16 or F32 model, or give --allow-requantize",
-                  printable(tensor.name), name_of(tensor.type)));
+  throw UsageError(fmt::format(
+      "tensor '{}' already is quantized ({}); quantizing it again adds the errors of both: start from "
+      "the F16, BF16 or F32 model, or give --allow-requantize",
+      printable(tensor.name), name_of(tensor.type)));
 }
 
 /// Replaces a type whose blocks do not fit the row length; one step, then F16.
