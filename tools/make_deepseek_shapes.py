@@ -1,19 +1,21 @@
 #!/usr/bin/env python3
 """Writes a GGUF file with the tensors of DeepSeek-V3: names, types and shapes as published, no weights.
 
-  make_deepseek_shapes.py OUT.gguf
+  make_deepseek_shapes.py OUT.gguf [--imatrix IMATRIX.gguf]
 
 The file is sparse: 1.3 TB long, a few kilobytes on disk; its weights read as zeros. It shows what `tessera inspect`
 and `tessera plan` make of 671 billion parameters. Where the file system has no files of that length, --split makes
-one of every layer (OUT-00001-of-00062.gguf and so on). tests/stages/deepseek_shapes.h has the same list.
+one of every layer (OUT-00001-of-00062.gguf and so on). --imatrix writes an importance matrix of ones beside it (1 GB),
+so that a plan may use the types that need one. tests/stages/deepseek_shapes.h has the same list.
 """
 import argparse
+import array
 import math
 import struct
 from pathlib import Path
 
 ALIGNMENT = 32
-UINT16, UINT32, INT32, STRING = 2, 4, 5, 8
+UINT16, UINT32, INT32, STRING, ARRAY = 2, 4, 5, 8, 9
 F32, BF16 = 0, 30
 BYTES = {F32: 4, BF16: 2}
 
@@ -94,6 +96,8 @@ def text(value):
 def value_bytes(kind, value):
     if kind == STRING:
         return text(value)
+    if kind == ARRAY:  # of strings
+        return struct.pack("<IQ", STRING, len(value)) + b"".join(text(item) for item in value)
     return struct.pack({UINT16: "<H", UINT32: "<I", INT32: "<i"}[kind], value)
 
 
@@ -101,7 +105,8 @@ def aligned(size):
     return -(-size // ALIGNMENT) * ALIGNMENT
 
 
-def write_file(path, metadata, tensors):
+def file_header(metadata, tensors):
+    """Everything before the data, padded, and the bytes of the data."""
     header = b"GGUF" + struct.pack("<IQQ", 3, len(tensors), len(metadata))
     for key, kind, value in metadata:
         header += text(key) + struct.pack("<I", kind) + value_bytes(kind, value)
@@ -110,9 +115,30 @@ def write_file(path, metadata, tensors):
         header += text(name) + struct.pack("<I", len(shape)) + struct.pack(f"<{len(shape)}Q", *reversed(shape))
         header += struct.pack("<IQ", kind, offset)
         offset += aligned(math.prod(shape) * BYTES[kind])
+    return header.ljust(aligned(len(header)), b"\0"), offset
+
+
+def write_file(path, metadata, tensors):
+    header, data_bytes = file_header(metadata, tensors)
     with open(path, "wb") as file:
         file.write(header)
-        file.truncate(aligned(len(header)) + offset)
+        file.truncate(len(header) + data_bytes)
+
+
+def write_importance(path, tensors):
+    """One token that met every column of every matrix with the activation 1."""
+    metadata = [("general.type", STRING, "imatrix"), ("imatrix.datasets", ARRAY, ["none: all ones"]),
+                ("imatrix.chunk_count", UINT32, 1), ("imatrix.chunk_size", UINT32, 1)]
+    entries = []
+    for name, kind, shape in tensors:
+        if kind == BF16:
+            experts = shape[:-2] or [1]
+            entries += [(name + ".in_sum2", F32, experts + shape[-1:]), (name + ".counts", F32, experts + [1])]
+    with open(path, "wb") as file:
+        file.write(file_header(metadata, entries)[0])
+        for _, _, shape in entries:
+            ones = array.array("f", [1]) * math.prod(shape)
+            file.write(ones.tobytes().ljust(aligned(4 * len(ones)), b"\0"))
 
 
 def write_split(path, parts):
@@ -128,12 +154,16 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("out", type=Path)
     parser.add_argument("--split", action="store_true", help="one file for every layer")
+    parser.add_argument("--imatrix", type=Path, help="importance matrix of ones")
     arguments = parser.parse_args()
     parts = parts_of_model()
+    tensors = [tensor for part in parts for tensor in part]
     if arguments.split:
         write_split(arguments.out, parts)
     else:
-        write_file(arguments.out, METADATA, [tensor for part in parts for tensor in part])
+        write_file(arguments.out, METADATA, tensors)
+    if arguments.imatrix:
+        write_importance(arguments.imatrix, tensors)
 
 
 if __name__ == "__main__":
