@@ -94,15 +94,19 @@ def run_for_output(command):
     return done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace")
 
 
-def figure_printed(command, pattern):
-    """The number that `pattern` finds in what a program of llama.cpp prints. They end at times before their log is
-    written out, with status 0 and without its last lines, so a run without the figure is repeated."""
+def printed(command, pattern):
+    """What a program of llama.cpp prints. They end at times before their log is written out, with status 0 and without
+    its last lines, so a run whose output lacks `pattern` is repeated."""
     for _ in range(5):
         output = "".join(run_for_output(command))
-        found = re.search(pattern, output)
-        if found:
-            return float(found[1])
+        if re.search(pattern, output):
+            return output
     raise RuntimeError(f"no figure from {' '.join(map(str, command))}\n{output[-4000:]}")
+
+
+def figure_printed(command, pattern):
+    """The number that `pattern` finds in what a program of llama.cpp prints."""
+    return float(re.search(pattern, printed(command, pattern))[1])
 
 
 def measure_in_turn(commands, repeat, environments=None, fresh=None):

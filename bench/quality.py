@@ -12,12 +12,11 @@ only files that changed are measured again. Without llama.cpp nothing is measure
     bench/quality.py --program build/tessera --model ../shared/models/small --work /tmp/tessera-quality
 """
 import argparse
-import json
 import os
 import sys
 
-from peers import ALL_TYPES, Peers, figure_printed, print_machine, print_table, run_measured
-from workshop import EMBEDDING_TYPE_WITHOUT_IMPORTANCE, Workshop, sha256, text_name
+from peers import ALL_TYPES, Peers, print_machine, print_table, run_measured
+from workshop import EMBEDDING_TYPE_WITHOUT_IMPORTANCE, DivergenceWorkshop, text_name
 
 DATA = "../shared/data"
 
@@ -39,30 +38,12 @@ def parse_arguments():
     return parser.parse_args()
 
 
-class QualityWorkshop(Workshop):
-    """The folder that holds the F16 model, the importance matrix, the base logits and the results so far."""
+class QualityWorkshop(DivergenceWorkshop):
+    """Both sides' files, one type at a time."""
 
     def __init__(self, arguments, peers):
-        super().__init__(arguments.work)
+        super().__init__(arguments.work, peers, arguments.texts, arguments.chunks, arguments.threads)
         self.arguments = arguments
-        self.peers = peers
-        self.results_path = self.path("results.json")
-        self.results = {}
-        if os.path.exists(self.results_path):
-            with open(self.results_path) as file:
-                self.results = json.load(file)
-
-    def prepare(self):
-        a = self.arguments
-        self.model = self.f16_model(a.program, a.model)
-        self.imatrix = self.llama_imatrix(self.peers, self.model, a.calibration, 64, a.threads)
-        for text in a.texts:
-            self.make_once(self.base_logits(text), self.peers.command(
-                "llama-perplexity", "-m", self.model, "-f", self.copied_text(text), "-c", 512, "--chunks", a.chunks,
-                "-t", a.threads, "--save-all-logits", self.base_logits(text)))
-
-    def base_logits(self, text):
-        return self.path(f"{os.path.basename(self.model)}.{text_name(text)}.{self.arguments.chunks}.logits")
 
     def quantize(self, side, type_name):
         """Writes the file of one side and returns its path."""
@@ -79,25 +60,12 @@ class QualityWorkshop(Workshop):
         run_measured(command)
         return output
 
-    def divergence(self, path, text):
-        """Mean KL divergence of the file from the F16 model on `text`, measured or remembered."""
-        key = f"{sha256(path)} {text_name(text)} {self.arguments.chunks}"
-        if key not in self.results:
-            command = self.peers.command("llama-perplexity", "-m", path, "-t", self.arguments.threads, "-c", 512,
-                                         "--chunks", self.arguments.chunks, "--kl-divergence",
-                                         "--kl-divergence-base", self.base_logits(text))
-            self.results[key] = figure_printed(command, r"Mean\s+KLD:\s+(\S+)")
-            with open(self.results_path + ".making", "w") as file:
-                json.dump(self.results, file, indent=1)
-            os.rename(self.results_path + ".making", self.results_path)
-        return self.results[key]
-
     def compare(self, type_name):
         """A row of the table: type, bytes of both files, then both divergences and their ratio for every text."""
         files = {side: self.quantize(side, type_name) for side in ("tessera", "llama")}
         row = [type_name, *(str(os.path.getsize(path)) for path in files.values())]
         for text in self.arguments.texts:
-            ours, theirs = (self.divergence(files[side], text) for side in ("tessera", "llama"))
+            ours, theirs = (self.figures(files[side], text)["kld"] for side in ("tessera", "llama"))
             row += [f"{ours:.6f}", f"{theirs:.6f}", f"{ours / theirs:.3f}"]
         return row
 
@@ -109,7 +77,7 @@ def main():
         sys.exit("llama.cpp was not found: put its tools in PATH, or set PEERS_ROOT")
     print_machine()
     workshop = QualityWorkshop(arguments, peers)
-    workshop.prepare()
+    workshop.prepare(arguments.program, arguments.model, arguments.calibration)
     rows = []
     for type_name in arguments.types:
         rows.append(workshop.compare(type_name))

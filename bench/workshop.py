@@ -1,12 +1,19 @@
 """A folder in which a comparison keeps what it has made, so that it can be stopped and continued."""
 import hashlib
+import json
 import os
+import re
 
-from peers import run_measured
+from peers import printed, run_measured
 
 # No token embedding has an entry in llama-imatrix's files, and llama-quantize ends with an assertion when it encodes
 # a type that needs importance without it: the embedding gets this type then.
 EMBEDDING_TYPE_WITHOUT_IMPORTANCE = "Q4_0"
+
+
+# What llama-perplexity --kl-divergence prints at its end.
+FIGURES = {"kld": r"Mean\s+KLD:\s+(\S+)", "ppl": r"Mean PPL\(Q\)\s+:\s+(\S+)",
+           "base ppl": r"Mean PPL\(base\)\s+:\s+(\S+)"}
 
 
 def sha256(path):
@@ -54,3 +61,47 @@ class Workshop:
         return self.make_once(output, peers.command(
             "llama-imatrix", "-m", model, "-f", self.copied_text(text), "--process-output", "--no-ppl",
             "--chunks", chunks, "-c", 512, "-t", threads, "-o", output))
+
+
+class DivergenceWorkshop(Workshop):
+    """Measures with llama-perplexity how far quantized files are from an F16 model on the first CHUNKS windows of 512
+    tokens of some texts. Results are kept under the hash of the file, so that only files that changed are measured
+    again."""
+
+    def __init__(self, folder, peers, texts, chunks, threads):
+        super().__init__(folder)
+        self.peers = peers
+        self.texts = texts
+        self.chunks = chunks
+        self.threads = threads
+        self.results_path = self.path("results.json")
+        self.results = {}
+        if os.path.exists(self.results_path):
+            with open(self.results_path) as file:
+                self.results = json.load(file)
+
+    def prepare(self, program, model, calibration, calibration_chunks=64):
+        """Makes the F16 file, llama-imatrix's matrix of it, and its logits on all texts."""
+        self.model = self.f16_model(program, model)
+        self.imatrix = self.llama_imatrix(self.peers, self.model, calibration, calibration_chunks, self.threads)
+        for text in self.texts:
+            self.make_once(self.base_logits(text), self.peers.command(
+                "llama-perplexity", "-m", self.model, "-f", self.copied_text(text), "-c", 512, "--chunks", self.chunks,
+                "-t", self.threads, "--save-all-logits", self.base_logits(text)))
+
+    def base_logits(self, text):
+        return self.path(f"{os.path.basename(self.model)}.{text_name(text)}.{self.chunks}.logits")
+
+    def figures(self, path, text):
+        """{"kld", "ppl", "base ppl"} of the file on `text`, measured or remembered."""
+        key = f"{sha256(path)} {text_name(text)} {self.chunks} figures"
+        if key not in self.results:
+            command = self.peers.command("llama-perplexity", "-m", path, "-t", self.threads, "-c", 512, "--chunks",
+                                         self.chunks, "--kl-divergence", "--kl-divergence-base",
+                                         self.base_logits(text))
+            output = printed(command, r"Mean\s+KLD:\s+\S+")
+            self.results[key] = {name: float(re.search(pattern, output)[1]) for name, pattern in FIGURES.items()}
+            with open(self.results_path + ".making", "w") as file:
+                json.dump(self.results, file, indent=1)
+            os.rename(self.results_path + ".making", self.results_path)
+        return self.results[key]

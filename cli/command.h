@@ -15,6 +15,7 @@
 namespace tessera::cli {
 
 void add_quantize(CLI::App& program);
+void add_plan(CLI::App& program);
 void add_convert(CLI::App& program);
 void add_inspect(CLI::App& program);
 void add_imatrix(CLI::App& program);
@@ -22,6 +23,7 @@ void add_evaluate(CLI::App& program);
 void add_tokenize(CLI::App& program);
 void add_generate(CLI::App& program);
 void add_report(CLI::App& program);
+void add_profiles(CLI::App& program);
 
 /// Options that every command which works on models takes.
 struct CommonOptions {

@@ -19,7 +19,8 @@
 namespace tessera {
 namespace {
 
-constexpr double kMostBits = 32;  // F32
+constexpr double kMostBits = 32;           // F32
+constexpr std::size_t kMostRules = 5'000;  // every rule is compared with every other
 constexpr std::string_view kProfileSuffix = ".yaml";
 
 std::string_view profile_name(const EmbeddedFile& file) {
@@ -154,6 +155,15 @@ constexpr std::array<ConfigKey, 8> kConfigKeys = {
               }},
 };
 
+void require_moderate_number(const QuantPolicy& policy) {
+  if (policy.rules.size() <= kMostRules) return;
+  throw BadFileError(
+      {.file = policy.rules[kMostRules].place.text()},
+      fmt::format("more than {} rules and exclusions; name several tensors in one rule, or use "
+                  "globs",
+                  kMostRules));
+}
+
 /// The user's limits must leave something to choose.
 void require_candidates(const QuantPolicy& policy) {
   for (const auto& rule : policy.rules) {
@@ -265,6 +275,7 @@ QuantConfig parse_quant_config(std::string_view text, const std::string& file) {
     const auto field = std::ranges::find(fields, key.name, &ConfigField::key);
     if (field != fields.end()) key.read(config, field->value);
   }
+  require_moderate_number(config.policy);
   require_consistent(config.policy.rules);
   require_candidates(config.policy);
   return config;

@@ -1,5 +1,10 @@
 #include "artifacts/quant_plan.h"
 
+#include <algorithm>
+#include <map>
+
+#include "artifacts/recipe.h"
+
 namespace tessera {
 
 std::string_view name_of(ChoiceReason reason) {
@@ -20,6 +25,14 @@ std::string_view name_of(ChoiceReason reason) {
       return "--output-tensor-type";
     case ChoiceReason::embedding_type_option:
       return "--token-embedding-type";
+    case ChoiceReason::allocated:
+      return "allocated";
+    case ChoiceReason::pinned:
+      return "pinned by rule";
+    case ChoiceReason::excluded:
+      return "excluded by rule";
+    case ChoiceReason::plan_file:
+      return "--plan";
   }
   return "unknown";
 }
@@ -40,6 +53,26 @@ PlanSize size_of(const QuantPlan& plan) {
   return size;
 }
 
+void name_after_largest_part(QuantPlan& plan) {
+  std::map<ElementType, std::uint64_t> weights;
+  for (const auto& tensor : plan.tensors) weights[tensor.target] += tensor.source.weights();
+  const auto fewer = [](const auto& left, const auto& right) { return left.second < right.second; };
+  const auto largest = std::ranges::max_element(weights, fewer);
+  if (largest == weights.end()) return;
+  const auto recipe = find_recipe(name_of(largest->first));
+  if (!recipe) return;
+  plan.recipe = recipe->name;
+  plan.file_type = recipe->file_type;
+}
+
+std::optional<double> predicted_loss_of(const QuantPlan& plan) {
+  std::optional<double> loss;
+  for (const auto& tensor : plan.tensors) {
+    if (tensor.predicted_loss) loss = loss.value_or(0) + *tensor.predicted_loss;
+  }
+  return loss;
+}
+
 nlohmann::json to_json(const QuantPlan& plan) {
   auto tensors = nlohmann::json::array();
   for (const auto& tensor : plan.tensors) {
@@ -52,6 +85,7 @@ nlohmann::json to_json(const QuantPlan& plan) {
                           {"source_bytes", tensor.source.bytes()},
                           {"bytes", tensor.output().bytes()}};
     if (tensor.wanted) row["wanted"] = name_of(*tensor.wanted);
+    if (tensor.predicted_loss) row["predicted_loss"] = *tensor.predicted_loss;
     tensors.push_back(std::move(row));
   }
   return {{"recipe", plan.recipe}, {"file_type", plan.file_type}, {"tensors", std::move(tensors)}};

@@ -23,6 +23,10 @@ enum class ChoiceReason {
   tensor_type_option,     ///< --tensor-type
   output_type_option,     ///< --output-tensor-type
   embedding_type_option,  ///< --token-embedding-type
+  allocated,              ///< chosen by sensitivity and size
+  pinned,                 ///< a rule of the profile or the configuration
+  excluded,               ///< a rule that keeps it
+  plan_file,              ///< --plan
 };
 
 std::string_view name_of(ChoiceReason reason);
@@ -35,6 +39,8 @@ struct PlannedTensor {
   /// The type that was chosen first, when the row length is no multiple of its block width and `target`
   /// replaces it.
   std::optional<ElementType> wanted = std::nullopt;
+  /// Mean KL divergence that this tensor's type alone is expected to cost, nats per token.
+  std::optional<double> predicted_loss = std::nullopt;
 
   TensorDescriptor output() const { return {source.name, target, source.shape}; }
   bool is_copied() const { return source.type == target; }
@@ -66,6 +72,12 @@ std::vector<TensorDescriptor> outputs_of(const QuantPlan& plan);
 
 /// Of all tensors of the plan.
 PlanSize size_of(const QuantPlan& plan);
+
+/// Sum over the tensors, or empty when none has a prediction.
+std::optional<double> predicted_loss_of(const QuantPlan& plan);
+
+/// Sets recipe and file type to those of the type in which most weights are.
+void name_after_largest_part(QuantPlan& plan);
 
 /// The plan as a report lists it.
 nlohmann::json to_json(const QuantPlan& plan);

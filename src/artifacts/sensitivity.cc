@@ -18,4 +18,12 @@ std::optional<SensitivityMethod> sensitivity_method_from_name(std::string_view n
   return static_cast<SensitivityMethod>(found - kMethods.begin());
 }
 
+std::optional<double> loss_of(const Sensitivity& sensitivity, std::string_view tensor, ElementType type) {
+  const auto row = std::ranges::find(sensitivity.tensors, tensor, &TensorSensitivity::tensor);
+  if (row == sensitivity.tensors.end()) return std::nullopt;
+  const auto candidate = std::ranges::find(row->candidates, type, &CandidateLoss::type);
+  if (candidate == row->candidates.end()) return std::nullopt;
+  return candidate->loss;
+}
+
 }  // namespace tessera

@@ -35,4 +35,7 @@ struct Sensitivity {
   std::vector<TensorSensitivity> tensors;
 };
 
+/// The loss of this tensor in this type, where the sensitivity knows it.
+std::optional<double> loss_of(const Sensitivity& sensitivity, std::string_view tensor, ElementType type);
+
 }  // namespace tessera

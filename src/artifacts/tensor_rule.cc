@@ -22,9 +22,9 @@ struct RoleGroup {
 const std::array<RoleGroup, 2>& role_groups() {
   using enum TensorRole;
   static const std::array<RoleGroup, 2> groups = {
-      RoleGroup{
-          "attention",
-          {attention_query, attention_key, attention_value, attention_query_key_value, attention_output}},
+      RoleGroup{"attention",
+                {attention_query, attention_key, attention_value, attention_query_key_value, attention_latent,
+                 attention_output}},
       RoleGroup{"ffn", {ffn_gate, ffn_up, ffn_down}},
   };
   return groups;
@@ -60,13 +60,6 @@ bool glob_matches(std::string_view pattern, std::string_view text) {
 
 bool is_feed_forward(TensorRole role) {
   return role == TensorRole::ffn_gate || role == TensorRole::ffn_up || role == TensorRole::ffn_down;
-}
-
-/// Of a feed-forward tensor; "blk.N.ffn_down_exps.weight" and "blk.N.ffn_down_shexp.weight" say so.
-ExpertKind expert_kind_of(std::string_view tensor_name) {
-  if (tensor_name.find("_exps.") != std::string_view::npos) return ExpertKind::routed;
-  if (tensor_name.find("_shexp.") != std::string_view::npos) return ExpertKind::shared;
-  return ExpertKind::dense;
 }
 
 [[noreturn]] void refuse(const SourceLine& place, const std::string& what) {
@@ -161,6 +154,13 @@ std::optional<ExpertKind> expert_kind_from_name(std::string_view name) {
   return static_cast<ExpertKind>(found - kExpertKinds.begin());
 }
 
+std::optional<ExpertKind> expert_kind_of(std::string_view tensor_name) {
+  if (!is_feed_forward(model::place_of(tensor_name).role)) return std::nullopt;
+  if (tensor_name.find("_exps.") != std::string_view::npos) return ExpertKind::routed;
+  if (tensor_name.find("_shexp.") != std::string_view::npos) return ExpertKind::shared;
+  return ExpertKind::dense;
+}
+
 std::string_view name_of(ModelKind kind) { return kModelKinds[static_cast<std::size_t>(kind)]; }
 
 std::optional<ModelKind> model_kind_from_name(std::string_view name) {
@@ -193,7 +193,7 @@ bool TensorSelector::selects(std::string_view tensor_name, std::uint32_t layer_c
   return (tensors.empty() || std::ranges::any_of(tensors, named)) &&
          (layers.empty() || std::ranges::any_of(layers, holds)) &&
          (roles.empty() || std::ranges::find(roles, place.role) != roles.end()) &&
-         (!experts || (is_feed_forward(place.role) && expert_kind_of(tensor_name) == *experts));
+         (!experts || expert_kind_of(tensor_name) == experts);
 }
 
 bool TensorLimits::allows(ElementType candidate) const {
@@ -207,6 +207,16 @@ std::vector<TensorRule> rules_for(std::span<const TensorRule> rules, ModelKind k
   std::vector<TensorRule> found;
   for (const auto& rule : rules) {
     if (!rule.models || *rule.models == kind) found.push_back(rule);
+  }
+  return found;
+}
+
+std::vector<TensorRule> with_tied_output(std::span<const TensorRule> rules) {
+  std::vector<TensorRule> found(rules.begin(), rules.end());
+  for (auto& rule : found) {
+    auto& roles = rule.selector.roles;
+    if (std::ranges::find(roles, TensorRole::output) != roles.end())
+      roles.push_back(TensorRole::token_embedding);
   }
   return found;
 }

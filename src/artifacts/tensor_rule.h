@@ -4,11 +4,12 @@
 //
 //   tensors: [blk.0.*, output.weight]    exact names or globs (* and ?)
 //   layers: [0-2, 5, first 1, last 3]    numbers, closed ranges, a count from either end
-//   roles: [attn_v, ffn_down]            as tensor_role.h spells them; or `attention`, `ffn` for all of a
-//   kind experts: dense | routed | shared     what a feed-forward tensor belongs to type: Q6_K effect: pinned
-//   to this type min: 4                               effect: never fewer bits per weight (a number or a
-//   type's name) max: Q6_K                            effect: never more keep: true effect: excluded, stored
-//   as it is
+//   roles: [attn_v, ffn_down]            as tensor_role.h spells them; `attention`, `ffn`: all of a group
+//   experts: dense | routed | shared     what a feed-forward tensor belongs to
+//   type: Q6_K                           effect: pinned to this type
+//   min: 4                               effect: never fewer bits per weight (a number or a type's name)
+//   max: Q6_K                            effect: never more
+//   keep: true                           effect: excluded, stored as it is
 //
 // A tensor is selected when all selectors that the rule states hold; within a list one item must. A rule
 // without selectors holds for all tensors. Rules are applied in order and later ones win: a `type` or `keep`
@@ -61,6 +62,9 @@ std::optional<ModelKind> model_kind_from_name(std::string_view name);
 
 std::string_view name_of(ExpertKind kind);
 std::optional<ExpertKind> expert_kind_from_name(std::string_view name);
+/// What the tensor of this GGUF name belongs to ("blk.N.ffn_down_exps.weight": routed); empty when it is not
+/// a feed-forward projection.
+std::optional<ExpertKind> expert_kind_of(std::string_view tensor_name);
 
 /// The roles that a configuration means by `name`: one role, or all of the group `attention` or `ffn`. Empty
 /// when there is no such name.
@@ -107,6 +111,10 @@ struct TensorLimits {
 /// The rules that hold for a model of this kind. The functions below take rules of one model: all their
 /// `models` are as that model's kind.
 std::vector<TensorRule> rules_for(std::span<const TensorRule> rules, ModelKind kind);
+
+/// The rules for a token embedding that serves as the output matrix too: what is said of the output holds for
+/// it as well.
+std::vector<TensorRule> with_tied_output(std::span<const TensorRule> rules);
 
 /// Applies all rules in order to one tensor. Throws BadFileError, naming both rules, when they leave a least
 /// number of bits above the greatest.

@@ -72,7 +72,8 @@ class Gradients {
     for (std::size_t tensor = 0; tensor < source_.tensors().size(); ++tensor) {
       auto sums = gradient_ ? model::FisherSums{gradient_->take(tensor), {}} : fisher_->take(tensor);
       if (sums.columns.empty()) continue;
-      statistics[source_.tensors()[tensor].name] = {std::move(sums.columns), {}, count_, std::move(sums.rows)};
+      statistics[source_.tensors()[tensor].name] = {
+          std::move(sums.columns), {}, count_, std::move(sums.rows)};
       if (diagonal) diagonal(tensor, mean_diagonal(tensor));
     }
   }

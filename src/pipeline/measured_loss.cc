@@ -83,7 +83,8 @@ class Measurement {
     const std::uint32_t first = first_layer(probe.tensor);
     start(pass, probe.tensor, first);
     for (std::uint32_t layer = first; layer < config_.layers; ++layer) {
-      pass.run_layer(pass.loader().layer(layer), layer, nullptr, stop_, progress.layer(base_.loader(), layer));
+      pass.run_layer(pass.loader().layer(layer), layer, nullptr, stop_,
+                     progress.layer(base_.loader(), layer));
     }
     WindowScorer scorer({.windows = batch_.windows(),
                          .context = batch_.context,
@@ -108,9 +109,9 @@ class Measurement {
     const auto& forward = settings_.forward;
     boundaries_.emplace_back(
         batch_.windows(), batch_.context, config_.embedding,
-        model::HiddenStatesSettings{forward.precision,
-                                   forward.memory_bytes - std::min<std::uint64_t>(forward.memory_bytes, used),
-                                   forward.scratch_folder});
+        model::HiddenStatesSettings{
+            forward.precision, forward.memory_bytes - std::min<std::uint64_t>(forward.memory_bytes, used),
+            forward.scratch_folder});
     model::copy_states(base_.states(), boundaries_.back());
   }
 

@@ -24,7 +24,8 @@ constexpr double kProbeBits = 2.6;
 CheckpointIdentity identity_of_walk(const SensitivitySettings& settings, const std::string& purpose,
                                     ProgressObserver& progress, const StopFlag& stop) {
   FileHashes hashes({default_cache_folder(), settings.threads}, progress, stop);
-  ImatrixSettings walk{.model = settings.model, .output = {}, .open = settings.open, .corpus = settings.corpus};
+  ImatrixSettings walk{
+      .model = settings.model, .output = {}, .open = settings.open, .corpus = settings.corpus};
   walk.method = ImportanceMethod::fisher;
   walk.process_output = true;
   walk.precision = settings.precision;
@@ -46,9 +47,10 @@ model::TokenWindows windows_of(const model::OpenedModel& model, const Sensitivit
 
 /// Opens the checkpoint where there is one, runs, and says on an interruption that the work is kept.
 template <class Run>
-auto with_checkpoint(const SensitivitySettings& settings, const CheckpointIdentity& identity, const Run& run) {
+auto with_checkpoint(const SensitivitySettings& settings, const CheckpointIdentity& identity,
+                     const Run& run) {
   std::optional<LayerCheckpoint> folder;
-  if (settings.checkpoint) folder.emplace(*settings.checkpoint, identity);
+  if (settings.checkpoint) folder.emplace(*settings.checkpoint / result_key(identity).text(), identity);
   WalkCheckpoint checkpoint(folder ? &*folder : nullptr);
   try {
     auto result = run(checkpoint);
@@ -56,8 +58,8 @@ auto with_checkpoint(const SensitivitySettings& settings, const CheckpointIdenti
     return result;
   } catch (const InterruptedError&) {
     if (!folder) throw;
-    throw InterruptedError(fmt::format("interrupted; {} steps are finished, the same command goes on from there",
-                                       checkpoint.finished()));
+    throw InterruptedError(fmt::format(
+        "interrupted; {} steps are finished, the same command goes on from there", checkpoint.finished()));
   }
 }
 
@@ -159,7 +161,8 @@ Sensitivity measure_sensitivity(const model::OpenedModel& model, std::span<const
   const auto config = model::read_decoder_config(model);
   const auto windows = windows_of(model, settings, progress);
   auto identity = identity_of_walk(settings, "measured", progress, stop);
-  for (const auto& probe : probes) identity.options += fmt::format(" {}={}", probe.tensor, name_of(probe.type));
+  for (const auto& probe : probes)
+    identity.options += fmt::format(" {}={}", probe.tensor, name_of(probe.type));
   const auto measured = with_checkpoint(settings, identity, [&](WalkCheckpoint& checkpoint) {
     return measure_losses(*model.weights, config, {windows.tokens, windows.context}, probes,
                           {forward_settings(settings), settings.encoder}, checkpoint, progress, stop);

@@ -30,7 +30,8 @@ struct SensitivitySettings {
   int threads = 0;                                      ///< 0: all cores
   std::uint64_t memory_bytes = std::uint64_t{4} << 30;  ///< hidden states beyond this go to a scratch file
   std::filesystem::path scratch_folder = {};
-  /// Folder in which finished layers (or probes) are kept; empty: none are.
+  /// Folder in which finished layers (or probes) are kept, each run's in a folder of its own; empty: none
+  /// are.
   std::optional<std::filesystem::path> checkpoint = std::nullopt;
   bool use_cache = true;
   std::uint64_t seed = 0;  ///< of sampled labels and rows
@@ -44,8 +45,8 @@ struct TensorCandidates {
   const TensorImportance* importance = nullptr;  ///< for the encoder; null: none
 };
 
-/// Sums over tokens of the diagonal of the Fisher information of the model's own predictions, by column and by
-/// row, of every matrix of the model (method fisher of docs/dynamic.md). Kept in the cache. Throws
+/// Sums over tokens of the diagonal of the Fisher information of the model's own predictions, by column and
+/// by row, of every matrix of the model (method fisher of docs/dynamic.md). Kept in the cache. Throws
 /// UsageError, BadFileError (also for a model that the forward pass does not know), IoError,
 /// InterruptedError.
 CalibrationStatistics fisher_marginals(const model::OpenedModel& model, const SensitivitySettings& settings,

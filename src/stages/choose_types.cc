@@ -132,6 +132,14 @@ class Overrides {
   std::vector<Pattern> patterns_;
 };
 
+void refuse_when_quantized(const TensorDescriptor& tensor) {
+  if (!info(tensor.type).quantized) return;
+  throw UsageError(fmt::format(
+      "tensor '{}' already is quantized ({}); quantizing it again adds the errors of both: start from "
+      "the F16, BF16 or F32 model, or give --allow-requantize",
+      printable(tensor.name), name_of(tensor.type)));
+}
+
 /// Replaces a type whose blocks do not fit the row length; one step, then F16.
 void apply_fallback(PlannedTensor& planned) {
   const auto fits = [&](ElementType type) {
@@ -193,12 +201,13 @@ QuantPlan choose_types(std::span<const TensorDescriptor> tensors, const model::M
 
 void refuse_requantization(const QuantPlan& plan) {
   for (const auto& tensor : plan.tensors) {
-    if (tensor.is_copied() || !info(tensor.source.type).quantized) continue;
-    throw UsageError(
-        fmt::format("tensor '{}' already is quantized ({}); quantizing it again as {} adds the errors of "
-                    "both: start from the F16, "
-                    "BF16 or F32 model, or give --allow-requantize",
-                    printable(tensor.source.name), name_of(tensor.source.type), name_of(tensor.target)));
+    if (!tensor.is_copied()) refuse_when_quantized(tensor.source);
+  }
+}
+
+void refuse_quantized_source(std::span<const TensorDescriptor> tensors) {
+  for (const auto& tensor : tensors) {
+    if (model::may_be_quantized(tensor)) refuse_when_quantized(tensor);
   }
 }
 

@@ -47,4 +47,7 @@ QuantPlan choose_types(std::span<const TensorDescriptor> tensors, const model::M
 /// Throws UsageError, naming the first such tensor, when already quantized tensors would be encoded anew.
 void refuse_requantization(const QuantPlan& plan);
 
+/// The same before there is a plan: for any matrix that already is quantized.
+void refuse_quantized_source(std::span<const TensorDescriptor> tensors);
+
 }  // namespace tessera::stages

@@ -48,9 +48,9 @@ std::vector<float> read_rows(const WeightSource& source, std::size_t tensor,
     codecs::codec_for(descriptor.type).decode(stored, row);
     source.discard(tensor, {rows[i], 1});
     if (const auto bad = kernels::find_non_finite(row)) {
-      throw BadFileError({.file = source.name(), .tensor = descriptor.name},
-                         fmt::format("weight at row {}, column {} is {}; the model is damaged", rows[i], *bad,
-                                     row[*bad]));
+      throw BadFileError(
+          {.file = source.name(), .tensor = descriptor.name},
+          fmt::format("weight at row {}, column {} is {}; the model is damaged", rows[i], *bad, row[*bad]));
     }
   }
   return weights;

@@ -23,11 +23,11 @@
 namespace tessera::stages {
 
 struct SampledTensor {
-  std::size_t tensor = 0;                         ///< as numbered in the WeightSource
-  std::vector<ElementType> types;                 ///< each fits the rows
-  std::span<const double> row_weights = {};       ///< [rows], not negative; empty: all alike
-  std::span<const double> column_weights = {};    ///< [columns], not negative; empty: all 1
-  const TensorImportance* importance = nullptr;   ///< for the encoder; null: none
+  std::size_t tensor = 0;                        ///< as numbered in the WeightSource
+  std::vector<ElementType> types;                ///< each fits the rows
+  std::span<const double> row_weights = {};      ///< [rows], not negative; empty: all alike
+  std::span<const double> column_weights = {};   ///< [columns], not negative; empty: all 1
+  const TensorImportance* importance = nullptr;  ///< for the encoder; null: none
 };
 
 struct SampleSettings {

@@ -183,6 +183,12 @@ TEST(HostileConfig, TooManyValuesAreRefused) {
   EXPECT_THAT(refusal(text + "]"), HasSubstr("more than 100000 values"));
 }
 
+TEST(HostileConfig, TooManyRulesAreRefusedBeforeTheyAreCompared) {
+  std::string text = "exclude: [";
+  for (int i = 0; i < 90'000; ++i) text += "a,";
+  EXPECT_THAT(refusal(text + "]"), HasSubstr("more than 5000 rules and exclusions"));
+}
+
 TEST(HostileConfig, MultiplyingAliasesAreRefused) {
   std::string text = "a: &a [x, x, x, x, x, x, x, x]\n";
   for (char name = 'b'; name < 'k'; ++name) {

@@ -14,7 +14,8 @@ namespace tessera {
 class ReplacedTensor final : public WeightSource {
  public:
   /// `base` outlives it. `blocks` are all rows of the tensor in `type`, which fits its rows.
-  ReplacedTensor(const WeightSource& base, std::size_t tensor, ElementType type, std::vector<std::byte> blocks);
+  ReplacedTensor(const WeightSource& base, std::size_t tensor, ElementType type,
+                 std::vector<std::byte> blocks);
 
   const std::string& name() const override { return base_.name(); }
   std::span<const TensorDescriptor> tensors() const override { return tensors_; }

@@ -37,6 +37,7 @@ ModelFacts facts_of(const gguf::Metadata& metadata, std::span<const TensorDescri
   facts.key_value_heads =
       integer_or_first(metadata, prefix + "attention.head_count_kv").value_or(facts.query_heads);
   facts.experts = integer_or_first(metadata, prefix + "expert_count").value_or(0);
+  facts.experts_used = integer_or_first(metadata, prefix + "expert_used_count").value_or(0);
   facts.has_output = std::ranges::any_of(tensors, [](const auto& t) { return t.name == "output.weight"; });
   return facts;
 }

@@ -17,6 +17,7 @@ struct ModelFacts {
   std::uint32_t key_value_heads = 1;  ///< of the first layer
   std::uint32_t experts = 0;          ///< 0: dense
   bool has_output = true;             ///< false: the token embedding serves as output matrix too
+  std::uint32_t experts_used = 0;     ///< of a layer's routed experts, by one token
 
   /// Query heads that share one key/value head.
   std::uint32_t gqa() const { return key_value_heads == 0 ? 0 : query_heads / key_value_heads; }

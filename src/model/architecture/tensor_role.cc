@@ -21,6 +21,7 @@ constexpr std::array kRoleNames = {
     RoleName{attention_key, "attn_k"},
     RoleName{attention_value, "attn_v"},
     RoleName{attention_query_key_value, "attn_qkv"},
+    RoleName{attention_latent, "attn_latent"},
     RoleName{attention_output, "attn_output"},
     RoleName{ffn_gate, "ffn_gate"},
     RoleName{ffn_up, "ffn_up"},
@@ -37,7 +38,8 @@ struct StemRole {
 };
 
 /// Stems as they stand between "blk.N." and ".weight"; the stacked experts (_exps) and the shared experts
-/// (_shexp) of a projection have the role of the projection.
+/// (_shexp) of a projection have the role of the projection. Latent attention's attn_kv_b is a value
+/// projection to llama-quantize's recipes, the projections around it have no rules there.
 constexpr std::array kStems = {
     StemRole{"token_embd", token_embedding},
     StemRole{"per_layer_token_embd", token_embedding},
@@ -47,6 +49,11 @@ constexpr std::array kStems = {
     StemRole{"attn_v", attention_value},
     StemRole{"attn_kv_b", attention_value},
     StemRole{"attn_qkv", attention_query_key_value},
+    StemRole{"attn_q_a", attention_latent},
+    StemRole{"attn_q_b", attention_latent},
+    StemRole{"attn_kv_a_mqa", attention_latent},
+    StemRole{"attn_k_b", attention_latent},
+    StemRole{"attn_v_b", attention_latent},
     StemRole{"attn_output", attention_output},
     StemRole{"ffn_gate", ffn_gate},
     StemRole{"ffn_gate_exps", ffn_gate},

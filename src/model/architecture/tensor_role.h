@@ -20,6 +20,7 @@ enum class TensorRole {
   attention_key,
   attention_value,
   attention_query_key_value,  ///< fused
+  attention_latent,           ///< low-rank projections of multi-head latent attention (DeepSeek-V2 and after)
   attention_output,
   ffn_gate,
   ffn_up,

@@ -144,7 +144,8 @@ FisherSums embedding_fisher(const HiddenStates& gradients, std::span<const std::
       kernels::add_column_squares(values, width, sums.columns);
       for (std::size_t t = 0; t < count; ++t) {
         const auto token = static_cast<std::size_t>(tokens[window * gradients.context() + first + t]);
-        sums.rows[token] += double{kernels::energy(kernels::row_of(std::span<const float>(values), t, width))};
+        sums.rows[token] +=
+            double{kernels::energy(kernels::row_of(std::span<const float>(values), t, width))};
       }
     }
     gradients.release(window);

@@ -1,8 +1,9 @@
 // Importance as Fisher information: F_ij = sum over all tokens t of dY_ti^2 X_tj^2, the diagonal of the
 // empirical Fisher information (Kunstner et al., arXiv 1905.12558) with each token's term taken for itself.
 // Summed over the rows i of the weight it is one number per column, as an importance matrix has it:
-// sum_t |dY_t|^2 X_tj^2; summed over its columns it is one number per row: sum_t dY_ti^2 |X_t|^2. F itself, one number per weight, is formed on request as the product of squared
-// matrices (dY^2)^T X^2. The sum over all columns is the tensor's sensitivity.
+// sum_t |dY_t|^2 X_tj^2; summed over its columns it is one number per row: sum_t dY_ti^2 |X_t|^2. F itself,
+// one number per weight, is formed on request as the product of squared matrices (dY^2)^T X^2. The sum over
+// all columns is the tensor's sensitivity.
 #pragma once
 
 #include <cstddef>
@@ -55,8 +56,9 @@ class FisherImportance : public GradientObserver {
 };
 
 /// Of the token embedding, whose rows tokens pick: dE_t, the gradient with respect to what a token picked, is
-/// one with respect to that row. columns[j] = sum over t of dE_tj^2, rows[v] = sum over the t whose token is v
-/// of |dE_t|^2. `gradients` are those at the boundary before the first layer; `tokens` is [windows, context].
+/// one with respect to that row. columns[j] = sum over t of dE_tj^2, rows[v] = sum over the t whose token is
+/// v of |dE_t|^2. `gradients` are those at the boundary before the first layer; `tokens` is [windows,
+/// context].
 FisherSums embedding_fisher(const HiddenStates& gradients, std::span<const std::int32_t> tokens,
                             std::size_t vocabulary);
 

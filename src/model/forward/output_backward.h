@@ -21,7 +21,8 @@ namespace tessera::model {
 
 /// Which next tokens the gradients are about.
 enum class LossLabels {
-  text,  ///< those that come in the text: the second moment of the gradients is the empirical Fisher information
+  text,  ///< those that come in the text: the second moment of the gradients is the empirical Fisher
+         ///< information
   /// One per position, drawn from the model's own predictions: the second moment is the true Fisher
   /// information, half of which is the curvature of the KL divergence (Kunstner et al., arXiv 1905.12558).
   sampled,
@@ -46,8 +47,7 @@ class OutputBackward {
  public:
   /// For windows of `context` tokens. Config, weights and chunks outlive it.
   OutputBackward(const DecoderConfig& config, const OutputWeights& weights, kernels::Precision precision,
-                 std::size_t context, std::span<const VocabularyChunk> chunks,
-                 const LabelSettings& labels);
+                 std::size_t context, std::span<const VocabularyChunk> chunks, const LabelSettings& labels);
 
   /// Reads what left the last layer and computes the loss on the text, which it returns in nats.
   /// `tokens` is [context].

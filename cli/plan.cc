@@ -1,0 +1,77 @@
+// tessera plan: everything of a quantization but the encoding. The plan is printed, and saved in the form
+// that the ending of a name asks for: .yaml to edit and give back with --plan, .json the report, .txt for
+// llama-quantize's --tensor-type-file.
+#include <fmt/format.h>
+
+#include <memory>
+
+#include "artifacts/plan_document.h"
+#include "artifacts/tensor_type_file.h"
+#include "command.h"
+#include "foundation/base/atomic_file.h"
+#include "foundation/base/error.h"
+#include "plan_display.h"
+#include "progress_display.h"
+#include "quantize_options.h"
+
+namespace tessera::cli {
+namespace {
+
+struct PlanOptions {
+  QuantizeOptions quantize;
+  std::vector<std::filesystem::path> outputs;
+};
+
+void check_endings(const PlanOptions& options) {
+  for (const auto& path : options.outputs) {
+    const auto ending = path.extension();
+    if (ending == ".yaml" || ending == ".yml" || ending == ".json" || ending == ".txt") continue;
+    throw UsageError(fmt::format(
+        "-o {}: the name of a plan ends in .yaml, .json or .txt (for llama-quantize)", path.string()));
+  }
+}
+
+void save(const pipeline::QuantizeReport& report, const std::filesystem::path& path) {
+  if (path.extension() == ".json") return write_report(report, path);
+  const std::string text =
+      path.extension() == ".txt" ? to_tensor_type_file(report.plan) : to_yaml(report.plan, report.header);
+  write_file_atomically(path, std::as_bytes(std::span(text)));
+}
+
+void run(const PlanOptions& options) {
+  check_endings(options);
+  auto settings = quantize_settings(options.quantize);
+  settings.dry_run = true;
+  settings.output = "out.gguf";
+  const auto& common = options.quantize.common;
+  ProgressDisplay progress(common);
+  install_stop_handlers();
+  const auto report = pipeline::quantize(settings, progress, stop_flag());
+  for (const auto& path : options.outputs) save(report, path);
+  if (options.quantize.json) {
+    fmt::print("{}", report_text(report));
+  } else if (!common.quiet) {
+    print_plan(report, common.verbose);
+    print_size_curve(report);
+    print_totals(report, true);
+  }
+}
+
+}  // namespace
+
+void add_plan(CLI::App& program) {
+  auto options = std::make_shared<PlanOptions>();
+  auto* command = program.add_subcommand(
+      "plan", "Show what quantize would make of every tensor, with size and predicted loss; save it");
+  add_type_options(*command, options->quantize);
+  command
+      ->add_option("-o,--output", options->outputs,
+                   "Save the plan: .yaml (for --plan), .json, .txt (for llama-quantize); may be repeated")
+      ->allow_extra_args(false);
+  command->add_flag("--json", options->quantize.json, "Print the report as JSON");
+  command->footer(
+      "\nExample:\n  tessera plan model-f16.gguf --target-size 3.5GiB -f text.txt -o plan.yaml\n");
+  command->callback([options] { run(*options); });
+}
+
+}  // namespace tessera::cli

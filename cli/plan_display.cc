@@ -1,0 +1,121 @@
+#include "plan_display.h"
+
+#include <fmt/chrono.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+
+#include "command.h"
+#include "foundation/base/atomic_file.h"
+#include "foundation/base/printable.h"
+#include "pipeline/run_report.h"
+
+namespace tessera::cli {
+namespace {
+
+std::string error_column(const pipeline::QuantizeReport& report, std::size_t tensor) {
+  if (report.errors.empty() || report.plan.tensors[tensor].is_copied()) return "-";
+  const auto& error = report.errors[tensor];
+  return fmt::format("{:.3e}", error.weighted_relative().value_or(error.relative()));
+}
+
+std::string loss_column(const PlannedTensor& tensor) {
+  return tensor.predicted_loss ? fmt::format("{:.3e}", *tensor.predicted_loss) : "-";
+}
+
+std::uint64_t file_bytes_of(const pipeline::QuantizeReport& report) {
+  std::uint64_t bytes = 0;
+  for (const auto& file : report.files) bytes += file.bytes;
+  return bytes;
+}
+
+}  // namespace
+
+void print_plan(const pipeline::QuantizeReport& report, bool verbose) {
+  std::size_t width = 6;
+  for (const auto& tensor : report.plan.tensors)
+    width = std::max(width, printable(tensor.source.name).size());
+  fmt::print("{:<{}}  {:<8} {:<8} {:>10} {:>10} {:>12}  {}\n", "tensor", width, "from", "to", "error", "loss",
+             "size", "why");
+  std::size_t copied = 0;
+  for (std::size_t i = 0; i < report.plan.tensors.size(); ++i) {
+    const auto& tensor = report.plan.tensors[i];
+    if (tensor.is_copied()) ++copied;
+    if (tensor.is_copied() && !verbose) continue;
+    std::string why(name_of(tensor.reason));
+    if (tensor.wanted) why += fmt::format(", fallback: rows do not fit {}", name_of(*tensor.wanted));
+    fmt::print("{:<{}}  {:<8} {:<8} {:>10} {:>10} {:>12}  {}\n", printable(tensor.source.name), width,
+               name_of(tensor.source.type), name_of(tensor.target), error_column(report, i),
+               loss_column(tensor), format_bytes(tensor.output().bytes()), why);
+  }
+  if (!verbose) fmt::print("{} tensors copied unchanged\n", copied);
+  if (report.importance.origin)
+    fmt::print("error: relative squared error, weighted by importance where there is one\n");
+}
+
+void print_totals(const pipeline::QuantizeReport& report, bool dry_run) {
+  const auto size = size_of(report.plan);
+  fmt::print("weights: {}, {:.4f} -> {:.4f} bits per weight ({} -> {})\n", size.weights, size.source_bpw(),
+             size.target_bpw(), format_bytes(size.source_bytes), format_bytes(size.target_bytes));
+  const auto file_bytes = file_bytes_of(report);
+  for (const auto& file : report.files) {
+    fmt::print("{} {}: {} bytes ({})\n", dry_run ? "would write" : "wrote", file.path.string(), file.bytes,
+               format_bytes(file.bytes));
+  }
+  const double file_bpw =
+      size.weights == 0 ? 0 : 8.0 * static_cast<double>(file_bytes) / static_cast<double>(size.weights);
+  fmt::print("whole file: {} bytes, {:.4f} bits per weight\n", file_bytes, file_bpw);
+  if (report.dynamic) {
+    fmt::print("profile {}, target {}: predicted mean KL divergence {:.3e} (sensitivities: {})\n",
+               report.header.profile, report.header.target, report.header.predicted_loss.value_or(0),
+               name_of(report.dynamic->sensitivity.method));
+  }
+}
+
+void print_size_curve(const pipeline::QuantizeReport& report) {
+  if (!report.dynamic) return;
+  const auto overhead = file_bytes_of(report) - size_of(report.plan).target_bytes;
+  auto points = report.dynamic->curve;
+  points.insert(points.end(), report.dynamic->uniform.begin(), report.dynamic->uniform.end());
+  std::ranges::stable_sort(points, {}, &SizePoint::tensor_bytes);
+  fmt::print("{:<8} {:>8} {:>14} {:>16}\n", "", "bpw", "file bytes", "predicted loss");
+  for (const auto& point : points) {
+    fmt::print("{:<8} {:>8.3f} {:>14} {:>16.3e}\n", point.label.empty() ? "dynamic" : point.label,
+               point.bits_per_weight, point.tensor_bytes + overhead, point.loss);
+  }
+}
+
+void print_evaluation(const pipeline::QuantizeReport& report) {
+  if (!report.evaluation || !report.evaluation->change) return;
+  const auto& evaluation = *report.evaluation;
+  fmt::print(
+      "perplexity {:.4f} -> {:.4f}, mean KL divergence {:.6f} +/- {:.6f}, same most probable token {:.2f} "
+      "%\n",
+      evaluation.original.perplexity.value, evaluation.quantized->perplexity.value,
+      evaluation.change->kl_divergence.value, evaluation.change->kl_divergence.standard_error,
+      evaluation.change->top_1_agreement_pct.value);
+}
+
+namespace {
+
+nlohmann::json dated_report(const pipeline::QuantizeReport& report) {
+  auto json = to_json(report);
+  const auto now = std::chrono::system_clock::to_time_t(std::chrono::system_clock::now());
+  json["created"] = fmt::format("{:%Y-%m-%dT%H:%M:%SZ}", fmt::gmtime(now));
+  return json;
+}
+
+}  // namespace
+
+std::string report_text(const pipeline::QuantizeReport& report) {
+  return dated_report(report).dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
+}
+
+void write_report(const pipeline::QuantizeReport& report, const std::filesystem::path& path) {
+  const std::string text = report_text(report);
+  write_file_atomically(path, std::as_bytes(std::span(text)));
+}
+
+}  // namespace tessera::cli

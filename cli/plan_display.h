@@ -1,0 +1,22 @@
+// A plan and its figures for people.
+#pragma once
+
+#include "pipeline/quantize.h"
+
+namespace tessera::cli {
+
+/// One line per tensor that is encoded; all tensors when `verbose`.
+void print_plan(const pipeline::QuantizeReport& report, bool verbose);
+/// Sizes, and what a dynamic plan is predicted to lose.
+void print_totals(const pipeline::QuantizeReport& report, bool dry_run);
+/// Predicted loss against size over the whole range, dynamic and uniform.
+void print_size_curve(const pipeline::QuantizeReport& report);
+/// Of the evaluation, where there is one.
+void print_evaluation(const pipeline::QuantizeReport& report);
+
+/// The run report as text; names of tensors come from the file and may be no valid UTF-8.
+std::string report_text(const pipeline::QuantizeReport& report);
+/// Writes the run report: a page when the name ends in .html, else JSON. Throws UsageError or IoError.
+void write_report(const pipeline::QuantizeReport& report, const std::filesystem::path& path);
+
+}  // namespace tessera::cli

@@ -1,0 +1,162 @@
+#include "pipeline/make_plan.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "artifacts/recipe.h"
+#include "foundation/base/error.h"
+#include "foundation/base/printable.h"
+#include "foundation/formats/imatrix/imatrix_file.h"
+#include "model/architecture/model_facts.h"
+#include "pipeline/output_metadata.h"
+#include "stages/match_importance.h"
+
+namespace tessera::pipeline {
+namespace {
+
+/// Below this many bits per weight a model visibly suffers, whatever the encoder.
+constexpr double kQualityWarningBits = 2.0;
+
+Recipe recipe_named(const std::string& type) {
+  if (auto recipe = find_recipe(type)) return std::move(*recipe);
+  std::string names;
+  for (const auto& recipe : built_in_recipes()) names += (names.empty() ? "" : ", ") + recipe.name;
+  throw UsageError(fmt::format("unknown type '{}'; choose one of {}", type, names));
+}
+
+stages::TypeChoice type_choice(const QuantizeSettings& settings) {
+  stages::TypeChoice choice;
+  choice.recipe = recipe_named(settings.type);
+  if (settings.pure) choice.pure_type = element_type_from_name(settings.type).value_or(choice.recipe.type);
+  choice.output_type = settings.output_type;
+  choice.token_embedding_type = settings.token_embedding_type;
+  choice.overrides = settings.overrides;
+  choice.leave_output = settings.leave_output;
+  choice.has_importance = settings.imatrix.has_value() || !settings.walks.corpus.files.empty();
+  return choice;
+}
+
+void warn_of_low_quality(const QuantPlan& plan, ProgressObserver& progress) {
+  for (const auto& tensor : plan.tensors) {
+    if (tensor.is_copied() || info(tensor.target).bits_per_weight() >= kQualityWarningBits) continue;
+    progress.warn(
+        fmt::format("{} has {} bits per weight: expect a clear loss of quality unless the model was trained "
+                    "for it; compare it with "
+                    "the original before use",
+                    name_of(tensor.target), info(tensor.target).bits_per_weight()));
+    return;
+  }
+}
+
+void warn_of_fallbacks(const QuantPlan& plan, ProgressObserver& progress) {
+  const auto is_fallback = [](const PlannedTensor& tensor) { return tensor.wanted.has_value(); };
+  const auto count = std::ranges::count_if(plan.tensors, is_fallback);
+  if (count == 0) return;
+  const auto first = std::ranges::find_if(plan.tensors, is_fallback);
+  progress.warn(
+      fmt::format("{} of {} tensors have rows that do not fit the wanted type and fall back to a larger one "
+                  "(first: {}, {} columns, {} instead of {})",
+                  count, plan.tensors.size(), printable(first->source.name), first->source.columns(),
+                  name_of(first->target), name_of(*first->wanted)));
+}
+
+void warn_of_plan(const QuantPlan& plan, ProgressObserver& progress) {
+  for (const auto& pattern : plan.unmatched_patterns) {
+    progress.warn(fmt::format("--tensor-type: no tensor's name matches '{}'", pattern));
+  }
+  warn_of_fallbacks(plan, progress);
+}
+
+/// From the importance matrix, else from the texts.
+PlanImportance find_importance(const PlanJob& job, QuantizeReport& report) {
+  const auto& file = job.settings.imatrix;
+  if (!file && !job.walks.has_texts()) return {};
+  const auto matrix = file ? imatrix::read_imatrix(*file)
+                           : importance_of_texts(job.walks, report.times, job.progress, job.stop);
+  return stages::match_importance(report.plan, matrix, file ? file->string() : kComputedImportance,
+                                  job.progress);
+}
+
+/// By a recipe, from headers alone.
+void plan_by_recipe(const PlanJob& job, QuantizeReport& report) {
+  const auto& settings = job.settings;
+  const auto choice = type_choice(settings);
+  report.plan =
+      stages::choose_types(job.tensors(), model::facts_of(job.walks.model.metadata, job.tensors()), choice);
+  if (!settings.allow_requantize) stages::refuse_requantization(report.plan);
+  report.importance = find_importance(job, report);
+  const bool insists = choice.recipe.needs_imatrix && !settings.pure;
+  stages::require_importance(report.plan, report.importance,
+                             insists ? std::optional(choice.recipe.type) : std::nullopt);
+  warn_of_low_quality(report.plan, job.progress);
+  report.settings["type"] = settings.type;
+}
+
+/// With texts, importance is what the dynamic run that made the plan took: the same tensors are written.
+void plan_from_file(const PlanJob& job, QuantizeReport& report) {
+  const auto document = read_plan(*job.settings.plan_file);
+  report.plan = apply_plan(document, job.tensors());
+  if (!job.settings.allow_requantize) stages::refuse_requantization(report.plan);
+  report.importance = find_importance(job, report);
+  if (job.walks.has_texts()) {
+    fill_importance(*job.walks.model.weights,
+                    marginals_of_texts(job.walks, report.times, job.progress, job.stop), report.importance);
+  }
+  stages::require_importance(report.plan, report.importance, std::nullopt);
+  report.header = document.header;
+  report.settings["plan"] = job.settings.plan_file->string();
+}
+
+PlanHeader header_of(const DynamicSettings& dynamic, const QuantPlan& plan, SensitivityMethod method) {
+  return {.profile = dynamic.policy.profile,
+          .target = text_of(dynamic.target),
+          .predicted_loss = predicted_loss_of(plan),
+          .sensitivity = method};
+}
+
+void plan_dynamically(const PlanJob& job, QuantizeReport& report) {
+  const auto& settings = job.settings;
+  const auto& dynamic = *settings.dynamic;
+  if (!settings.allow_requantize) stages::refuse_quantized_source(job.tensors());
+  const auto file_bytes = [&](const QuantPlan& plan, const PlanImportance& importance,
+                              SensitivityMethod method) {
+    const DynamicOrigin origin{header_of(dynamic, plan, method), report.provenance};
+    const auto metadata = output_metadata(job.walks.model.metadata, settings.model, plan, importance, origin);
+    return bytes_of(gguf::plan_gguf(settings.output, metadata, outputs_of(plan), settings.write));
+  };
+  auto made = make_dynamic_plan(dynamic, {job.walks, settings.imatrix, file_bytes}, job.progress, job.stop);
+  report.plan = std::move(made.plan);
+  report.importance = std::move(made.importance);
+  report.header = header_of(dynamic, report.plan, made.sensitivity.method);
+  report.times = std::move(made.times);
+  std::vector<std::string> candidates;
+  for (const auto type : dynamic.policy.candidates) candidates.emplace_back(name_of(type));
+  report.settings = {{"profile", dynamic.policy.profile},
+                     {"target", report.header.target},
+                     {"sensitivity", name_of(made.sensitivity.method)},
+                     {"candidates", candidates}};
+  report.dynamic = DynamicReport{std::move(made.sensitivity), std::move(made.curve), std::move(made.uniform)};
+}
+
+}  // namespace
+
+std::uint64_t bytes_of(const std::vector<gguf::PlannedFile>& files) {
+  std::uint64_t bytes = 0;
+  for (const auto& file : files) bytes += file.bytes;
+  return bytes;
+}
+
+void make_plan(const PlanJob& job, QuantizeReport& report) {
+  if (job.settings.dynamic) {
+    plan_dynamically(job, report);
+  } else if (job.settings.plan_file) {
+    plan_from_file(job, report);
+  } else {
+    plan_by_recipe(job, report);
+  }
+  report.settings["encoder"] = name_of(job.settings.encode.encoder);
+  warn_of_plan(report.plan, job.progress);
+}
+
+}  // namespace tessera::pipeline
