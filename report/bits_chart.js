@@ -7,6 +7,16 @@ import { decimals, text } from "./format.js";
 const kNarrow = 560; // below it layers go down the page
 const kTextWidth = 32; // that "2.06" needs in a cell
 
+/** In the order of the computation; roles that are not named come last, in the order of the file. */
+const kRoleOrder = ["attn_q", "attn_k", "attn_v", "attn_qkv", "attn_latent", "attn_output", "ffn_gate", "ffn_up", "ffn_down"];
+
+function rolesOf(cells) {
+  const place = (role) => (kRoleOrder.includes(role) ? kRoleOrder.indexOf(role) : kRoleOrder.length);
+  return [...new Set(cells.map((cell) => cell.role))].sort((a, b) => place(a) - place(b));
+}
+
+const layersOf = (cells) => [...new Set(cells.map((cell) => cell.layer))].sort((a, b) => a - b);
+
 /** What is kept as it is are vectors, norms and routers, which hold next to nothing. */
 export const isMatrix = (tensor) => tensor.reason !== "kept";
 
@@ -46,8 +56,7 @@ function colours(bits) {
 }
 
 function draw(cells, colour, width) {
-  const roles = [...new Set(cells.map((cell) => cell.role))];
-  const layers = [...new Set(cells.map((cell) => cell.layer))].sort((a, b) => a - b);
+  const [roles, layers] = [rolesOf(cells), layersOf(cells)];
   const isTall = width < kNarrow && layers.length > 8;
   const [x, y] = isTall ? ["role", "layer"] : ["layer", "role"];
   const longest = Math.max(...roles.map((role) => role.length));
@@ -90,8 +99,7 @@ function outsideList(tensors, colour) {
 }
 
 function tableOf(cells) {
-  const layers = [...new Set(cells.map((cell) => cell.layer))].sort((a, b) => a - b);
-  const roles = [...new Set(cells.map((cell) => cell.role))];
+  const [roles, layers] = [rolesOf(cells), layersOf(cells)];
   const found = new Map(cells.map((cell) => [JSON.stringify([cell.role, cell.layer]), cell]));
   const valueOf = (role, layer) => {
     const cell = found.get(JSON.stringify([role, layer]));
