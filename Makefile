@@ -19,7 +19,7 @@ demo: all
 	tools/demo.sh build/tessera demo-output
 
 # ctest lists skipped tests after its summary; the summary is repeated then, so that it always ends the output.
-test: configure-release
+test: setup-test configure-release
 	cmake --build build
 	status=0; ctest --preset release --output-log build/test.log || status=$$?; \
 	if grep -q '^The following tests did not run:' build/test.log; then \
