@@ -60,7 +60,7 @@ export function provenanceSection(report) {
     { title: "What", value: (row) => row.purpose },
     { title: "File", kind: "long", value: (row) => row.path },
     { title: "Bytes", kind: "number", value: (row) => count(row.bytes) },
-    { title: "XXH3-128", kind: "hash", value: (row) => row.xxh128 },
+    { title: "XXH3-128", kind: "hash", value: (row) => row.xxh128 ?? "\u2013" },
   ];
   const written = report.files.map((file) => ({ purpose: "written", xxh128: "\u2013", ...file }));
   return section("Provenance", table("Files read and written", columns, [...report.provenance.files, ...written]));

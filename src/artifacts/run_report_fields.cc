@@ -12,12 +12,14 @@ namespace {
 
 using nlohmann::json;
 
-enum class FieldType { text, whole, whole_or_null, number_or_null, positive, object, object_or_null, list };
+enum class FieldType { text, text_or_null, whole, whole_or_null, number_or_null, positive, object, object_or_null, list };
 
 std::string_view description_of(FieldType type) {
   switch (type) {
     case FieldType::text:
       return "a text";
+    case FieldType::text_or_null:
+      return "a text or null";
     case FieldType::whole:
       return "a whole number from 0 on";
     case FieldType::whole_or_null:
@@ -40,6 +42,8 @@ bool has_type(const json& value, FieldType type) {
   switch (type) {
     case FieldType::text:
       return value.is_string();
+    case FieldType::text_or_null:
+      return value.is_string() || value.is_null();
     case FieldType::whole:
       return value.is_number_unsigned();
     case FieldType::whole_or_null:
@@ -75,7 +79,7 @@ constexpr std::array kFields = {
     Field{"provenance.files[].purpose", FieldType::text},
     Field{"provenance.files[].path", FieldType::text},
     Field{"provenance.files[].bytes", FieldType::whole},
-    Field{"provenance.files[].xxh128", FieldType::text},
+    Field{"provenance.files[].xxh128", FieldType::text_or_null},
     Field{"plan", FieldType::object},
     Field{"plan.bytes", FieldType::whole},
     Field{"plan.file_bytes", FieldType::whole},

@@ -17,7 +17,7 @@ void write_report_page(const std::filesystem::path& input, const std::filesystem
   const std::string text = json::read_text_file(input);
   const auto report = parse_json(std::as_bytes(std::span(text)), input.string());
   check_run_report(report, input.string());
-  const std::string page = render_report(report);
+  const std::string page = stages::render_report(report);
   write_file_atomically(output, std::as_bytes(std::span(page)));
 }
 

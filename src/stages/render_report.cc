@@ -6,7 +6,7 @@
 
 #include "artifacts/embedded_files.h"
 
-namespace tessera {
+namespace tessera::stages {
 namespace {
 
 std::string_view page_part(std::string_view name) {
@@ -50,4 +50,4 @@ std::string render_report(const nlohmann::json& report) {
   return page.append(rest);
 }
 
-}  // namespace tessera
+}  // namespace tessera::stages

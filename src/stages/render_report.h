@@ -10,10 +10,10 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
-namespace tessera {
+namespace tessera::stages {
 
 /// `report` follows docs/run-report.schema.json; check_run_report tells. Numbers that are not finite become
 /// null, bytes that are no UTF-8 are replaced.
 std::string render_report(const nlohmann::json& report);
 
-}  // namespace tessera
+}  // namespace tessera::stages

@@ -67,7 +67,7 @@ class ReportPage : public ::testing::Test {
   }
 
   DrawnPage draw(const json& report, int width = 1280) const {
-    return draw_page(render_report(report), width);
+    return draw_page(stages::render_report(report), width);
   }
 
  private:

@@ -27,7 +27,7 @@ std::string embedded_text(const std::string& page) {
 TEST(RenderReport, TheReportInsideIsTheOneGiven) {
   const json report = {
       {"name", "</script><!--<script>\"'\\ \u2028\u2029 {{page.css}}"}, {"value", 0.1}, {"none", nullptr}};
-  const std::string text = embedded_text(render_report(report));
+  const std::string text = embedded_text(stages::render_report(report));
   EXPECT_EQ(json::parse(text), report);
   EXPECT_THAT(text, Not(HasSubstr("<")));
   EXPECT_THAT(text, Not(HasSubstr("\u2028")));
@@ -35,12 +35,12 @@ TEST(RenderReport, TheReportInsideIsTheOneGiven) {
 }
 
 TEST(RenderReport, BytesThatAreNoUtf8AreReplaced) {
-  const std::string text = embedded_text(render_report({{"path", "a\xff"}}));
+  const std::string text = embedded_text(stages::render_report({{"path", "a\xff"}}));
   EXPECT_EQ(json::parse(text)["path"], "a\ufffd");
 }
 
 TEST(RenderReport, ThePageIsWholeAndMayFetchNothing) {
-  const std::string page = render_report(json::object());
+  const std::string page = stages::render_report(json::object());
   EXPECT_TRUE(page.starts_with("<!DOCTYPE html>"));
   EXPECT_THAT(page, HasSubstr("default-src 'none'"));
   for (const char* part : {"{{page.css}}", "{{page.js}}", "{{licences.txt}}", "{{report}}"})
@@ -51,7 +51,7 @@ TEST(RenderReport, ThePageIsWholeAndMayFetchNothing) {
 }
 
 TEST(RenderReport, ThePageKeepsTheLicencesOfWhatIsInIt) {
-  const std::string page = render_report(json::object());
+  const std::string page = stages::render_report(json::object());
   EXPECT_THAT(page, HasSubstr("@observablehq/plot 0."));
   EXPECT_THAT(page, HasSubstr("d3-scale "));
   EXPECT_THAT(page, HasSubstr("Permission to use, copy, modify, and/or distribute this software"));
