@@ -4,7 +4,7 @@
 #   make demo    builds, then takes the demo model through conversion and quantization into demo-output/
 #   make test    builds everything and runs all tests
 #   make lint    checks formatting and runs clang-tidy
-#   make bench   times every codec, then compares speed with llama-quantize on generated models
+#   make bench   times every codec and the allocation, then compares speed with llama-quantize on generated models
 #   make fuzz    runs every fuzz target for FUZZ_SECONDS (default 60) seconds
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
@@ -19,7 +19,7 @@ demo: all
 	tools/demo.sh build/tessera demo-output
 
 # ctest lists skipped tests after its summary; the summary is repeated then, so that it always ends the output.
-test: configure-release
+test: setup-test configure-release
 	cmake --build build
 	status=0; ctest --preset release --output-log build/test.log || status=$$?; \
 	if grep -q '^The following tests did not run:' build/test.log; then \
@@ -31,6 +31,7 @@ lint: setup-lint configure-lint
 bench: setup-bench all
 	cmake -B build -DTESSERA_BUILD_BENCHMARKS=ON && cmake --build build
 	build/bench/codec_benchmark
+	build/bench/allocate_benchmark
 	bench/quantize_speed.py --program build/tessera --make-model build/bench/make_model
 
 fuzz: setup-clang configure-fuzz

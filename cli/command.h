@@ -22,6 +22,7 @@ void add_imatrix(CLI::App& program);
 void add_evaluate(CLI::App& program);
 void add_tokenize(CLI::App& program);
 void add_generate(CLI::App& program);
+void add_report(CLI::App& program);
 void add_profiles(CLI::App& program);
 
 /// Options that every command which works on models takes.

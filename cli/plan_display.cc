@@ -11,6 +11,7 @@
 #include "foundation/base/atomic_file.h"
 #include "foundation/base/printable.h"
 #include "pipeline/run_report.h"
+#include "stages/render_report.h"
 
 namespace tessera::cli {
 namespace {
@@ -114,7 +115,8 @@ std::string report_text(const pipeline::QuantizeReport& report) {
 }
 
 void write_report(const pipeline::QuantizeReport& report, const std::filesystem::path& path) {
-  const std::string text = report_text(report);
+  const std::string text =
+      path.extension() == ".html" ? stages::render_report(dated_report(report)) : report_text(report);
   write_file_atomically(path, std::as_bytes(std::span(text)));
 }
 

@@ -16,15 +16,17 @@ set(entries "")
 foreach(file IN LISTS FILES)
   file(READ ${file} text)
   get_filename_component(name ${file} NAME)
-  string(APPEND entries "    EmbeddedFile{\"${name}\", R\"file(${text})file\"},\n")
+  string(APPEND entries "    EmbeddedFile{\"${name}\", R\"file(${text})file\"sv},\n")
 endforeach()
 file(WRITE ${OUTPUT} "#include \"artifacts/embedded_files.h\"
 
 #include <array>
+#include <string_view>
 
 namespace tessera {
 
 std::span<const EmbeddedFile> ${FUNCTION}() {
+  using namespace std::string_view_literals;  // whose length no loop has to find
   static constexpr std::array kFiles = {
 ${entries}  };
   return kFiles;

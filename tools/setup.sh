@@ -16,8 +16,12 @@ fi
 
 wanted=()
 for purpose in "$@"; do
-  mapfile -t -O "${#wanted[@]}" wanted < <(awk -v p="$purpose" '!/^#/ && $2 == p { print $1 }' "$list")
+  while read -r package command; do
+    [[ -n $command ]] && command -v "$command" >/dev/null && continue
+    wanted+=("$package")
+  done < <(awk -v p="$purpose" '!/^#/ && $2 == p { print $1, $3 }' "$list")
 done
+[[ ${#wanted[@]} -eq 0 ]] && exit 0
 
 installed=$(dpkg-query -W -f '${db:Status-Status} ${Package}\n' "${wanted[@]}" 2>/dev/null |
   awk '$1 == "installed" { print $2 }' || true)

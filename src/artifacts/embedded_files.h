@@ -1,4 +1,4 @@
-// Files of data/, embedded at build time (cmake/EmbedFiles.cmake writes the definitions).
+// Files of data/ and the report page, embedded at build time (cmake/EmbedFiles.cmake writes the definitions).
 #pragma once
 
 #include <span>
@@ -17,5 +17,7 @@ std::span<const EmbeddedFile> embedded_recipes();
 std::span<const EmbeddedFile> embedded_profiles();
 /// data/prompts
 std::span<const EmbeddedFile> embedded_prompts();
+/// The parts of the report page: page.html and page.css of report/, the bundled page.js, licences.txt
+std::span<const EmbeddedFile> embedded_report_page();
 
 }  // namespace tessera

@@ -43,6 +43,12 @@ json to_json(const std::vector<LayerErrors>& layers) {
   return list;
 }
 
+json to_json(const std::vector<HistogramBin>& bins) {
+  json list = json::array();
+  for (const auto& bin : bins) list.push_back({{"upper", bin.upper}, {"tokens", bin.tokens}});
+  return list;
+}
+
 json model_fields(const std::string& suffix, const EvaluatedModel& model) {
   json fields = {{"model" + suffix, model.path},
                  {"bits_per_weight" + suffix, model.size.bits_per_weight()},
@@ -60,7 +66,8 @@ json change_fields(const PredictionChange& change) {
                  {"kl_divergence_p95", change.kl_quantiles.p95},
                  {"kl_divergence_p99", change.kl_quantiles.p99},
                  {"kl_divergence_p99_9", change.kl_quantiles.p99_9},
-                 {"kl_divergence_maximum", change.kl_quantiles.maximum}};
+                 {"kl_divergence_maximum", change.kl_quantiles.maximum},
+                 {"kl_divergence_histogram", to_json(change.kl_histogram)}};
   add_estimate(fields, "perplexity_log_ratio", change.perplexity_log_ratio);
   add_estimate(fields, "kl_divergence_mean", change.kl_divergence);
   add_estimate(fields, "top_1_agreement_pct", change.top_1_agreement_pct);

@@ -13,10 +13,14 @@ struct ProvenanceFile {
   std::string purpose;  ///< "model", "imatrix", "calibration text", "evaluation text", "config" or "plan"
   std::filesystem::path path;
   std::uint64_t bytes = 0;
-  std::string xxh128 = {};  ///< XXH3-128 of the content, 32 hexadecimal digits
+  /// XXH3-128 of the content, 32 hexadecimal digits; kNotHashed where nobody has read it
+  std::string xxh128 = {};
 
   bool operator==(const ProvenanceFile&) const = default;
 };
+
+/// As long as a hash, so that what is planned with it has the right size.
+inline constexpr const char* kNotHashed = "--------------------------------";
 
 /// With the paths as given, or, for files that are published, with their names alone.
 enum class PathForm { as_given, name_only };

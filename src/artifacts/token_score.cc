@@ -64,6 +64,23 @@ Quantiles kl_quantiles_of(std::span<const TokenScore> scores) {
           .maximum = values.back()};
 }
 
+constexpr int kBinsPerDecade = 4;
+constexpr int kFirstBin = -6 * kBinsPerDecade;
+constexpr int kLastBin = 3 * kBinsPerDecade;
+
+double upper_end(int bin) { return std::pow(10.0, static_cast<double>(bin) / kBinsPerDecade); }
+
+/// The lowest bin whose upper end is not below `value`. The logarithm is rounded, so the ends themselves
+/// decide.
+int bin_of(double value) {
+  if (!(value > upper_end(kFirstBin))) return kFirstBin;
+  if (value > upper_end(kLastBin)) return kLastBin;
+  int bin = static_cast<int>(std::ceil(kBinsPerDecade * std::log10(value)));
+  if (value > upper_end(bin)) ++bin;
+  if (value <= upper_end(bin - 1)) --bin;
+  return std::clamp(bin, kFirstBin, kLastBin);
+}
+
 double probability_change_pct(const TokenScore& score) {
   return 100 * (std::exp(double{score.quantized_log_probability}) -
                 std::exp(double{score.original_log_probability}));
@@ -91,6 +108,17 @@ Estimate quantized_perplexity(std::span<const TokenScore> scores) {
   return perplexity_of(mean_of(scores, quantized_log_probability));
 }
 
+std::vector<HistogramBin> kl_histogram_of(std::span<const TokenScore> scores) {
+  std::vector<HistogramBin> bins;
+  for (int bin = kFirstBin; bin <= kLastBin; ++bin) bins.push_back({upper_end(bin), 0});
+  for (const auto& score : scores)
+    ++bins[static_cast<std::size_t>(bin_of(score.kl_divergence) - kFirstBin)].tokens;
+  const auto is_empty = [](const HistogramBin& bin) { return bin.tokens == 0; };
+  while (!bins.empty() && is_empty(bins.back())) bins.pop_back();
+  bins.erase(bins.begin(), std::ranges::find_if_not(bins, is_empty));
+  return bins;
+}
+
 PredictionChange prediction_change(std::span<const TokenScore> scores) {
   assert(!scores.empty());
   PredictionChange change;
@@ -102,6 +130,7 @@ PredictionChange prediction_change(std::span<const TokenScore> scores) {
                                                    mean_of(scores, quantized_log_probability));
   change.kl_divergence = mean_of(scores, [](const TokenScore& score) { return double{score.kl_divergence}; });
   change.kl_quantiles = kl_quantiles_of(scores);
+  change.kl_histogram = kl_histogram_of(scores);
   change.top_1_agreement_pct =
       mean_of(scores, [](const TokenScore& score) { return score.same_top ? 100.0 : 0.0; });
   change.probability_change_mean_pct = mean_of(scores, probability_change_pct);

@@ -2,7 +2,9 @@
 // their kin, as llama-perplexity defines them, so that figures compare.
 #pragma once
 
+#include <cstdint>
 #include <span>
+#include <vector>
 
 namespace tessera {
 
@@ -35,6 +37,18 @@ struct Quantiles {
   double maximum = 0;
 };
 
+/// Tokens whose KL divergence is at most `upper` and above the upper end of the bin before.
+struct HistogramBin {
+  double upper = 0;  ///< nats
+  std::uint64_t tokens = 0;
+
+  bool operator==(const HistogramBin&) const = default;
+};
+
+/// Four bins to a factor of ten: their upper ends are 10^(k/4), from 1e-6 to 1000 nats. The first and the
+/// last also count what is below and above that; empty bins at both ends are left out.
+std::vector<HistogramBin> kl_histogram_of(std::span<const TokenScore> scores);
+
 /// What quantization did to the predictions.
 struct PredictionChange {
   double perplexity_delta_pct = 0;  ///< 100 (quantized / original - 1)
@@ -45,6 +59,7 @@ struct PredictionChange {
   double log_probability_correlation = 1;
   Estimate kl_divergence;  ///< mean, nats
   Quantiles kl_quantiles;
+  std::vector<HistogramBin> kl_histogram = {};
   Estimate top_1_agreement_pct;  ///< share of tokens for which both models have the same favourite
   /// Change of the probability of the token that came, in percentage points: mean and root mean square.
   Estimate probability_change_mean_pct;

@@ -42,7 +42,7 @@ class DynamicPlanner {
     warn_of_low_target();
     const auto method = choose_method();
     find_importance();
-    find_marginals(method);
+    find_marginals();
     const auto candidates = find_candidates();
     result_.sensitivity =
         timed(result_.times, "sensitivities", [&] { return find_losses(method, candidates); });
@@ -59,9 +59,9 @@ class DynamicPlanner {
   void check() const {
     std::vector<std::string> names;
     for (const auto& tensor : weights_.tensors()) names.push_back(tensor.name);
-    if (!facts_.has_output) names.emplace_back("output.weight");
     const auto kind = facts_.experts > 0 ? ModelKind::moe : ModelKind::dense;
-    require_matches(rules_for(settings_.policy.rules, kind), names, facts_.layer_count);
+    const auto rules = rules_for(settings_.policy.rules, kind);
+    require_matches(facts_.has_output ? rules : with_tied_output(rules), names, facts_.layer_count);
     const std::vector<bool> has_importance(matrices_.size(), job_.imatrix.has_value() || has_texts());
     Sensitivity free;
     for (std::size_t i = 0; i < matrices_.size(); ++i) {
@@ -98,27 +98,26 @@ class DynamicPlanner {
 
   SensitivityMethod choose_method() {
     const auto wanted = settings_.sensitivity;
-    if (wanted == SensitivityMethod::prior) return *wanted;
-    if (wanted && !has_texts()) {
+    if (wanted && *wanted != SensitivityMethod::prior && !has_texts()) {
       throw UsageError(fmt::format("sensitivities by the method {} are taken from texts: give some with -f",
                                    name_of(*wanted)));
     }
-    if (wanted) return *wanted;
-    if (!has_texts()) {
+    if (!has_texts() && !wanted) {
       progress_.warn(
           "without texts (-f) sensitivities are assumed from role and depth of the tensors; the result is "
-          "better "
-          "with a text");
-      return SensitivityMethod::prior;
+          "better with a text");
     }
+    if (!has_texts()) return SensitivityMethod::prior;
     try {
       model::read_decoder_config(job_.walks.model);
-      return SensitivityMethod::fisher;
+      can_walk_back_ = true;
     } catch (const BadFileError& error) {
+      if (wanted && *wanted != SensitivityMethod::prior) throw;
       progress_.warn(
           fmt::format("sensitivities are assumed from role and depth of the tensors: {}", error.what()));
       return SensitivityMethod::prior;
     }
+    return wanted.value_or(SensitivityMethod::fisher);
   }
 
   /// Of every matrix: from the importance matrix given, or computed from the texts.
@@ -141,8 +140,9 @@ class DynamicPlanner {
     result_.importance = stages::match_importance(everything, matrix, name, progress_);
   }
 
-  void find_marginals(SensitivityMethod method) {
-    if (method != SensitivityMethod::fisher) return;
+  /// Whatever the method: the importance of the token embedding comes from them as well.
+  void find_marginals() {
+    if (!can_walk_back_) return;
     marginals_ = marginals_of_texts(job_.walks, result_.times, progress_, stop_);
     fill_importance(weights_, marginals_, result_.importance);
   }
@@ -267,6 +267,7 @@ class DynamicPlanner {
   const WeightSource& weights_;
   model::ModelFacts facts_;
   std::vector<bool> matrices_;  ///< by tensor: may it be quantized
+  bool can_walk_back_ = false;  ///< there are texts, and the forward pass knows the model
   CalibrationStatistics marginals_;
   DynamicPlan result_;
 };

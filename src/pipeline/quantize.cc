@@ -25,11 +25,16 @@ std::vector<ProvenanceFile> provenance_of(const QuantizeSettings& settings, Prog
   if (settings.config_file) files.push_back({"config", *settings.config_file});
   if (settings.plan_file) files.push_back({"plan", *settings.plan_file});
   std::vector<std::filesystem::path> paths;
-  for (const auto& file : files) paths.push_back(file.path);
+  for (auto& file : files) {
+    paths.push_back(file.path);
+    file.bytes = std::filesystem::file_size(file.path);
+    file.xxh128 = kNotHashed;
+  }
+  // A plan from headers alone is to take seconds, whatever the size of the model.
+  if (settings.dry_run && settings.walks.corpus.files.empty()) return files;
   const auto hashes =
       FileHashes({default_cache_folder(), settings.encode.threads}, progress, stop).of(paths, "hash inputs");
   for (std::size_t i = 0; i < files.size(); ++i) {
-    files[i].bytes = std::filesystem::file_size(paths[i]);
     files[i].xxh128 = hashes[i].text();
   }
   return files;

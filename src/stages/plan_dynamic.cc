@@ -91,7 +91,21 @@ class Planner {
         "{} bytes ({:.3f} bits per weight) for all tensors cannot be reached: the least under the profile's "
         "candidates and rules is {} bytes ({:.3f} bits per weight){}; ask for more, or change them",
         input_.budget_bytes, bits_per_weight(input_.budget_bytes, weights_), least,
-        bits_per_weight(least, weights_), costliest(raised)));
+        bits_per_weight(least, weights_), costliest(raised) + importance_remedy()));
+  }
+
+  /// What to say where small types were ruled out for want of importance.
+  std::string importance_remedy() const {
+    const bool is_wanted = std::ranges::any_of(input_.policy.candidates, [](ElementType type) {
+      return info(type).demand == ImportanceDemand::required;
+    });
+    std::size_t without = 0;
+    for (std::size_t i = 0; i < options_.size(); ++i) {
+      if (options_[i].reason == ChoiceReason::allocated && !input_.has_importance[i]) ++without;
+    }
+    if (!is_wanted || without == 0) return "";
+    return fmt::format("; {} {} no importance, without which the smallest types cannot be used", without,
+                       without == 1 ? "tensor has" : "tensors have");
   }
 
   static std::string costliest(const std::map<std::string, std::uint64_t>& raised) {

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <string>
+
 namespace tessera::model {
 namespace {
 
@@ -19,6 +21,16 @@ TEST(TensorRole, ExpertsHaveTheRoleOfTheirProjectionAndTheRouterItsOwn) {
   EXPECT_EQ(place_of("blk.7.ffn_down_exps.weight"), (TensorPlace{TensorRole::ffn_down, 7}));
   EXPECT_EQ(place_of("blk.7.ffn_up_shexp.weight"), (TensorPlace{TensorRole::ffn_up, 7}));
   EXPECT_EQ(place_of("blk.7.ffn_gate_inp.weight"), (TensorPlace{TensorRole::router, 7}));
+}
+
+TEST(TensorRole, TheProjectionsOfLatentAttentionAreAttention) {
+  for (const char* stem : {"attn_q_a", "attn_q_b", "attn_kv_a_mqa", "attn_k_b", "attn_v_b"}) {
+    EXPECT_EQ(place_of("blk.4." + std::string(stem) + ".weight"),
+              (TensorPlace{TensorRole::attention_latent, 4}));
+  }
+  EXPECT_EQ(place_of("blk.4.attn_kv_b.weight"), (TensorPlace{TensorRole::attention_value, 4}));
+  EXPECT_EQ(place_of("blk.4.attn_q_a_norm.weight"), (TensorPlace{TensorRole::norm, 4}));
+  EXPECT_EQ(place_of("blk.4.exp_probs_b.bias"), (TensorPlace{TensorRole::bias, 4}));
 }
 
 TEST(TensorRole, UnknownOrMalformedNamesAreOther) {

@@ -3,16 +3,11 @@
 
 #include <gtest/gtest.h>
 
-#include <filesystem>
-#include <fstream>
 #include <limits>
 #include <nlohmann/json.hpp>
 #include <string>
-#include <valijson/adapters/nlohmann_json_adapter.hpp>
-#include <valijson/schema.hpp>
-#include <valijson/schema_parser.hpp>
-#include <valijson/validation_results.hpp>
-#include <valijson/validator.hpp>
+
+#include "artifacts/schema_complaints.h"
 
 namespace tessera {
 namespace {
@@ -70,6 +65,7 @@ Evaluation both_models() {
                        .log_probability_correlation = 0.99,
                        .kl_divergence = {0.02, 0.0002},
                        .kl_quantiles = {0.01, 0.05, 0.07, 0.2, 0.5, 1.5},
+                       .kl_histogram = {{0.01, 400}, {0.1, 365}},
                        .top_1_agreement_pct = {91, 0.3},
                        .probability_change_mean_pct = {-0.4, 0.05},
                        .probability_change_rms_pct = {3, 0.1}};
@@ -81,24 +77,8 @@ Evaluation both_models() {
   return evaluation;
 }
 
-/// What the schema has against a report; empty when it is as described. The report is taken through its text,
-/// in which numbers that are not finite become null.
 std::string complaints(const json& report) {
-  std::ifstream file(std::filesystem::path(TESSERA_SOURCE) / "docs" / "evaluation-report.schema.json");
-  const json schema_text = json::parse(file);
-  valijson::Schema schema;
-  valijson::SchemaParser parser(valijson::SchemaParser::kDraft7);
-  parser.populateSchema(valijson::adapters::NlohmannJsonAdapter(schema_text), schema);
-  const json written = json::parse(report.dump());
-  valijson::Validator validator(valijson::Validator::kStrongTypes);
-  valijson::ValidationResults results;
-  validator.validate(schema, valijson::adapters::NlohmannJsonAdapter(written), &results);
-  std::string text;
-  for (const auto& result : results) {
-    for (const auto& part : result.context) text += part;
-    text += ": " + result.description + "\n";
-  }
-  return text;
+  return testing::schema_complaints("evaluation-report.schema.json", report);
 }
 
 TEST(EvaluationReport, SaysWhatChanged) {
@@ -109,6 +89,8 @@ TEST(EvaluationReport, SaysWhatChanged) {
   EXPECT_EQ(report["perplexity_delta_pct"], 10);
   EXPECT_EQ(report["kl_divergence_mean"], 0.02);
   EXPECT_EQ(report["kl_divergence_p99_9"], 0.5);
+  EXPECT_EQ(report["kl_divergence_histogram"],
+            json::parse(R"([{"upper": 0.01, "tokens": 400}, {"upper": 0.1, "tokens": 365}])"));
   EXPECT_EQ(report["effective_bits_per_weight"], 4);
   EXPECT_EQ(report["bits_per_weight_original"], 16);
   EXPECT_EQ(report["file_bytes_quantized"], 900);
@@ -132,6 +114,7 @@ TEST(EvaluationReport, OriginalAloneLeavesTheComparisonEmpty) {
   EXPECT_TRUE(report["perplexity_quantized"].is_null());
   EXPECT_TRUE(report["perplexity_delta_pct"].is_null());
   EXPECT_TRUE(report["kl_divergence_mean"].is_null());
+  EXPECT_TRUE(report["kl_divergence_histogram"].is_null());
   EXPECT_TRUE(report["model_quantized"].is_null());
   EXPECT_TRUE(report["layer_errors"].empty());
 }

@@ -43,6 +43,29 @@ TEST(TensorSelector, AnExactNameIsThatTensorOnly) {
   EXPECT_FALSE(selects("tensors: blk.1.attn_q.weight", "blk.1.attn_qxweight"));
 }
 
+TEST(TensorRules, ATiedEmbeddingIsAnOutputToo) {
+  const auto rules =
+      with_tied_output(rules_of("rules:\n  - {roles: output, min: 5}\n  - {roles: attn_q, min: 3}\n"));
+  EXPECT_EQ(limits_of(rules, "token_embd.weight", kLayers).min_bits, 5);
+  EXPECT_EQ(limits_of(rules, "blk.0.attn_q.weight", kLayers).min_bits, 3);
+  EXPECT_EQ(limits_of(rules, "blk.0.attn_k.weight", kLayers).min_bits, 0);
+}
+
+TEST(ExpertKind, IsReadFromTheNameOfAFeedForwardTensor) {
+  EXPECT_EQ(expert_kind_of("blk.3.ffn_down_exps.weight"), ExpertKind::routed);
+  EXPECT_EQ(expert_kind_of("blk.3.ffn_up_shexp.weight"), ExpertKind::shared);
+  EXPECT_EQ(expert_kind_of("blk.3.ffn_gate.weight"), ExpertKind::dense);
+  EXPECT_EQ(expert_kind_of("blk.3.attn_q.weight"), std::nullopt);
+  EXPECT_EQ(expert_kind_of("blk.3.ffn_gate_inp.weight"), std::nullopt);
+}
+
+TEST(TensorSelector, AttentionIsLatentAttentionToo) {
+  EXPECT_TRUE(selects("roles: attention", "blk.3.attn_q_a.weight"));
+  EXPECT_TRUE(selects("roles: attention", "blk.3.attn_kv_b.weight"));
+  EXPECT_TRUE(selects("roles: attn_latent", "blk.3.attn_kv_a_mqa.weight"));
+  EXPECT_FALSE(selects("roles: attn_latent", "blk.3.attn_kv_b.weight"));
+}
+
 TEST(TensorSelector, GlobsMatchWholeNames) {
   EXPECT_TRUE(selects("tensors: blk.1.*", "blk.1.attn_q.weight"));
   EXPECT_FALSE(selects("tensors: blk.1.*", "blk.11.attn_q.weight"));

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
+#include <cstdint>
 #include <random>
 #include <vector>
 
@@ -123,6 +124,45 @@ TEST(TokenScore, AnUnchangedModelHasNoChange) {
   EXPECT_EQ(change.top_1_agreement_pct.value, 100);
   EXPECT_EQ(change.probability_change_rms_pct.value, 0);
   EXPECT_EQ(change.probability_change_rms_pct.standard_error, 0);
+}
+
+std::vector<TokenScore> scores_with(const std::vector<float>& divergences) {
+  std::vector<TokenScore> scores;
+  for (const float divergence : divergences) scores.push_back({-1.0f, -1.0f, divergence, true});
+  return scores;
+}
+
+TEST(TokenScore, HistogramCountsEveryTokenInTheBinItBelongsTo) {
+  auto scores = random_scores(5000);
+  const auto bins = kl_histogram_of(scores);
+  double lower = 0;
+  std::uint64_t total = 0;
+  for (const auto& bin : bins) {
+    const auto within = std::ranges::count_if(scores, [&](const TokenScore& score) {
+      return score.kl_divergence <= bin.upper && (lower == 0 || score.kl_divergence > lower);
+    });
+    EXPECT_EQ(bin.tokens, static_cast<std::uint64_t>(within)) << bin.upper;
+    if (lower > 0) {
+      EXPECT_NEAR(bin.upper / lower, std::pow(10.0, 0.25), 1e-12);
+    }
+    lower = bin.upper;
+    total += bin.tokens;
+  }
+  EXPECT_EQ(total, scores.size());
+  EXPECT_GT(bins.front().tokens, 0u);
+  EXPECT_GT(bins.back().tokens, 0u);
+}
+
+TEST(TokenScore, HistogramTakesAnUpperEndIntoItsBin) {
+  EXPECT_EQ(kl_histogram_of(scores_with({1.0f, 1.0f, 10.0f})).front(), (HistogramBin{1, 2}));
+  EXPECT_EQ(kl_histogram_of(scores_with({std::nextafter(1.0f, 2.0f)})).front().upper, std::pow(10.0, 0.25));
+}
+
+TEST(TokenScore, HistogramCountsWhatIsBeyondItsEndsInTheOutermostBins) {
+  const auto bins = kl_histogram_of(scores_with({-1e-7f, 0.0f, 1e-9f, 2000.0f}));
+  EXPECT_EQ(bins.front(), (HistogramBin{std::pow(10.0, -6.0), 3}));
+  EXPECT_EQ(bins.back(), (HistogramBin{1000, 1}));
+  EXPECT_EQ(bins.size(), 37u);
 }
 
 TEST(TokenScore, OneTokenHasNoError) {
