@@ -3,19 +3,25 @@
 // llama-quantize's --tensor-type-file.
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <array>
 #include <memory>
+#include <string_view>
 
 #include "artifacts/plan_document.h"
 #include "artifacts/tensor_type_file.h"
 #include "command.h"
 #include "foundation/base/atomic_file.h"
 #include "foundation/base/error.h"
+#include "pipeline/imatrix.h"
 #include "plan_display.h"
 #include "progress_display.h"
 #include "quantize_options.h"
 
 namespace tessera::cli {
 namespace {
+
+constexpr std::array<std::string_view, 5> kEndings = {".yaml", ".yml", ".json", ".txt", ".gguf"};
 
 struct PlanOptions {
   QuantizeOptions quantize;
@@ -24,15 +30,19 @@ struct PlanOptions {
 
 void check_endings(const PlanOptions& options) {
   for (const auto& path : options.outputs) {
-    const auto ending = path.extension();
-    if (ending == ".yaml" || ending == ".yml" || ending == ".json" || ending == ".txt") continue;
+    const auto ending = path.extension().string();
+    if (std::ranges::find(kEndings, ending) != kEndings.end()) continue;
     throw UsageError(fmt::format(
-        "-o {}: the name of a plan ends in .yaml, .json or .txt (for llama-quantize)", path.string()));
+        "-o {}: the name of a plan ends in .yaml, .json, .txt (types for llama-quantize) or .gguf (importance)",
+        path.string()));
   }
 }
 
-void save(const pipeline::QuantizeReport& report, const std::filesystem::path& path) {
+void save(const pipeline::QuantizeReport& report, const std::filesystem::path& path,
+          ProgressObserver& progress) {
   if (path.extension() == ".json") return write_report(report, path);
+  if (path.extension() == ".gguf")
+    return pipeline::write_importance(path, to_importance_file(report.importance, report.plan), {}, progress);
   const std::string text =
       path.extension() == ".txt" ? to_tensor_type_file(report.plan) : to_yaml(report.plan, report.header);
   write_file_atomically(path, std::as_bytes(std::span(text)));
@@ -47,7 +57,7 @@ void run(const PlanOptions& options) {
   ProgressDisplay progress(common);
   install_stop_handlers();
   const auto report = pipeline::quantize(settings, progress, stop_flag());
-  for (const auto& path : options.outputs) save(report, path);
+  for (const auto& path : options.outputs) save(report, path, progress);
   if (options.quantize.json) {
     fmt::print("{}", report_text(report));
   } else if (!common.quiet) {
@@ -66,7 +76,8 @@ void add_plan(CLI::App& program) {
   add_type_options(*command, options->quantize);
   command
       ->add_option("-o,--output", options->outputs,
-                   "Save the plan: .yaml (for --plan), .json, .txt (for llama-quantize); may be repeated")
+                   "Save the plan: .yaml (for --plan), .json, .txt (types for llama-quantize), .gguf (the importance "
+                   "it was made with); may be repeated")
       ->allow_extra_args(false);
   command->add_flag("--json", options->quantize.json, "Print the report as JSON");
   command->footer(

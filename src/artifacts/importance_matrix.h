@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "artifacts/quant_plan.h"
 #include "foundation/formats/imatrix/imatrix_file.h"
 
 namespace tessera {
@@ -37,5 +38,8 @@ struct PlanImportance {
   std::optional<ImportanceOrigin> origin;  ///< empty when there is no importance matrix
   std::vector<std::optional<TensorImportance>> tensors;
 };
+
+/// As an importance matrix that other programs read too, by the names of the plan's tensors.
+imatrix::ImatrixFile to_importance_file(const PlanImportance& importance, const QuantPlan& plan);
 
 }  // namespace tessera

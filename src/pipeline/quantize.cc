@@ -16,14 +16,8 @@
 namespace tessera::pipeline {
 namespace {
 
-std::vector<ProvenanceFile> provenance_of(const QuantizeSettings& settings, ProgressObserver& progress,
-                                          const StopFlag& stop) {
-  std::vector<ProvenanceFile> files;
-  for (const auto& file : files_of_model(settings.model)) files.push_back({"model", file});
-  if (settings.imatrix) files.push_back({"imatrix", *settings.imatrix});
-  for (const auto& file : settings.walks.corpus.files) files.push_back({"calibration text", file.path});
-  if (settings.config_file) files.push_back({"config", *settings.config_file});
-  if (settings.plan_file) files.push_back({"plan", *settings.plan_file});
+std::vector<ProvenanceFile> hashed(std::vector<ProvenanceFile> files, const QuantizeSettings& settings,
+                                   ProgressObserver& progress, const StopFlag& stop) {
   std::vector<std::filesystem::path> paths;
   for (auto& file : files) {
     paths.push_back(file.path);
@@ -32,12 +26,22 @@ std::vector<ProvenanceFile> provenance_of(const QuantizeSettings& settings, Prog
   }
   // A plan from headers alone is to take seconds, whatever the size of the model.
   if (settings.dry_run && settings.walks.corpus.files.empty()) return files;
-  const auto hashes =
-      FileHashes({default_cache_folder(), settings.encode.threads}, progress, stop).of(paths, "hash inputs");
-  for (std::size_t i = 0; i < files.size(); ++i) {
-    files[i].xxh128 = hashes[i].text();
-  }
+  const auto hashes = FileHashes({default_cache_folder(), settings.encode.threads}, progress, stop)
+                          .of(paths, "hash inputs");
+  for (std::size_t i = 0; i < files.size(); ++i) files[i].xxh128 = hashes[i].text();
   return files;
+}
+
+/// What the output is made from.
+std::vector<ProvenanceFile> provenance_of(const QuantizeSettings& settings, ProgressObserver& progress,
+                                          const StopFlag& stop) {
+  std::vector<ProvenanceFile> files;
+  for (const auto& file : files_of_model(settings.model)) files.push_back({"model", file});
+  if (settings.imatrix) files.push_back({"imatrix", *settings.imatrix});
+  for (const auto& file : settings.walks.corpus.files) files.push_back({"calibration text", file.path});
+  if (settings.config_file) files.push_back({"config", *settings.config_file});
+  if (settings.plan_file) files.push_back({"plan", *settings.plan_file});
+  return hashed(std::move(files), settings, progress, stop);
 }
 
 void guard_inputs(const QuantizeSettings& settings, const std::vector<gguf::PlannedFile>& files) {
@@ -83,6 +87,9 @@ void evaluate_output(const QuantizeSettings& settings, QuantizeReport& report, P
   evaluation.precision = settings.walks.precision;
   evaluation.memory_bytes = settings.walks.memory_bytes;
   evaluation.scratch_folder = settings.walks.scratch_folder;
+  std::vector<ProvenanceFile> texts;
+  for (const auto& file : settings.evaluation.files) texts.push_back({"evaluation text", file.path});
+  for (auto& text : hashed(std::move(texts), settings, progress, stop)) report.provenance.push_back(std::move(text));
   report.evaluation = timed(report.times, "evaluate", [&] { return evaluate(evaluation, progress, stop); });
 }
 
