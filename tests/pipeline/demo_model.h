@@ -2,6 +2,8 @@
 #pragma once
 
 #include <cstdlib>
+#include <filesystem>
+#include <functional>
 #include <string>
 
 #include "foundation/base/progress.h"
@@ -28,25 +30,34 @@ class OwnCache {
   ScratchFolder folder_;
 };
 
-/// Asks for a stop when the `steps`-th item of the stage `stage` is done.
-class StopInStage final : public ProgressObserver {
+/// Does something when the `items`-th item of the stage is done.
+class ActInStage : public ProgressObserver {
  public:
-  StopInStage(std::string stage, int steps) : stage_(std::move(stage)), left_(steps) {}
+  ActInStage(std::string stage, int items, std::function<void()> action)
+      : stage_(std::move(stage)), left_(items), action_(std::move(action)) {}
   void begin(std::string_view stage, std::uint64_t) override { inside_ = stage == stage_; }
   void advance(std::uint64_t) override {}
   void item_done(std::string_view) override {
-    if (inside_ && --left_ == 0) stop.request();
+    if (inside_ && --left_ == 0) action_();
   }
   void end() override { inside_ = false; }
   void note(std::string_view) override {}
   void warn(std::string_view) override {}
 
-  StopFlag stop;
-
  private:
   std::string stage_;
   int left_;
+  std::function<void()> action_;
   bool inside_ = false;
+};
+
+/// Asks for a stop then.
+class StopInStage final : public ActInStage {
+ public:
+  StopInStage(std::string stage, int items)
+      : ActInStage(std::move(stage), items, [this] { stop.request(); }) {}
+
+  StopFlag stop;
 };
 
 }  // namespace tessera::testing
