@@ -86,17 +86,25 @@ TEST_F(DynamicQuantization, WritesFilesOfTheSizeThatWasPlanned) {
   EXPECT_EQ(file_bytes(written), file_bytes(planned));
 }
 
-TEST_F(DynamicQuantization, ObeysTheFloorsOfItsProfile) {
-  const auto report = run(settings());
-  for (const auto& tensor : report.plan.tensors) {
-    const double bits = info(tensor.target).bits_per_weight();
-    if (tensor.source.name == "token_embd.weight") {
-      EXPECT_GE(bits, info(ElementType::Q2_K).bits_per_weight());
-    }
-    if (tensor.source.name == "output.weight") {
-      EXPECT_GE(bits, info(ElementType::IQ3_XXS).bits_per_weight());
-    }
-  }
+TEST_F(DynamicQuantization, ObeysItsRules) {
+  auto job = settings();
+  job.dynamic->policy = parse_quant_config(
+                            "rules:\n"
+                            "  - {roles: output, min: Q5_K}\n"
+                            "  - {roles: ffn, layers: 0, max: IQ2_XXS}\n"
+                            "  - {tensors: blk.3.attn_v.weight, type: Q8_0}\n"
+                            "exclude: blk.2.attn_k.weight\n",
+                            "conf.yaml")
+                            .policy;
+  job.dynamic->target.value = 3;
+  const auto report = run(job);
+  std::map<std::string, ElementType> types;
+  for (const auto& tensor : report.plan.tensors) types[tensor.source.name] = tensor.target;
+  EXPECT_GE(info(types.at("output.weight")).bits_per_weight(), info(ElementType::Q5_K).bits_per_weight());
+  for (const char* name : {"blk.0.ffn_gate.weight", "blk.0.ffn_up.weight", "blk.0.ffn_down.weight"})
+    EXPECT_LE(info(types.at(name)).bits_per_weight(), info(ElementType::IQ2_XXS).bits_per_weight()) << name;
+  EXPECT_EQ(types.at("blk.3.attn_v.weight"), ElementType::Q8_0);
+  EXPECT_EQ(types.at("blk.2.attn_k.weight"), ElementType::F16);
   EXPECT_GT(report.header.predicted_loss.value(), 0);
   EXPECT_EQ(report.header.sensitivity, SensitivityMethod::fisher);
 }
@@ -181,6 +189,15 @@ TEST_F(DynamicQuantization, AssumesSensitivitiesOfModelsThatItCannotWalk) {
   job.imatrix = folder_ / "im.gguf";
   EXPECT_EQ(run(job).header.sensitivity, SensitivityMethod::prior);
   EXPECT_THAT(recorder_.warnings, Contains(HasSubstr("assumed from role and depth")));
+}
+
+TEST_F(DynamicQuantization, RefusesToComputeTheImportanceOfModelsThatItCannotWalk) {
+  write_model(folder_ / "small.gguf");
+  auto job = settings({Kind::bits_per_weight, 3});
+  job.model = folder_ / "small.gguf";
+  EXPECT_THROW(run(job), BadFileError);
+  EXPECT_FALSE(has_walked());
+  EXPECT_THAT(folder_.names(), ElementsAre("small.gguf"));
 }
 
 TEST_F(DynamicQuantization, WarnsOfLowTargetsBeforeItBegins) {
