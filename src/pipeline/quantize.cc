@@ -4,6 +4,7 @@
 
 #include "foundation/base/error.h"
 #include "foundation/base/hash.h"
+#include "model/forward/decoder_config.h"
 #include "model/source/open_model.h"
 #include "pipeline/cache_folder.h"
 #include "pipeline/evaluate.h"
@@ -135,6 +136,7 @@ QuantizeReport quantize(const QuantizeSettings& settings, ProgressObserver& prog
   // What can be refused before hours of walks is refused here.
   require_files(named_inputs(settings));
   if (!settings.dry_run) check_outputs(settings, {settings.output});
+  if (!settings.dry_run && !settings.evaluation.files.empty()) model::read_decoder_config(model);
   QuantizeReport report;
   report.model = settings.model.string();
   if (settings.dynamic || settings.wants_provenance)

@@ -1,5 +1,5 @@
-// Dynamic quantization of the demo model from the model to the file: sizes, plans, what the file says of
-// itself, and what is refused.
+// Dynamic quantization of the demo model from the model to the file: sizes, plans, and what the file says
+// of itself.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -11,20 +11,16 @@ namespace {
 
 using tessera::testing::DynamicRun;
 using tessera::testing::importance_for;
-using tessera::testing::kDemoModel;
 using tessera::testing::kDemoText;
 using tessera::testing::policy_without_floors;
-using tessera::testing::read_whole;
 using tessera::testing::write_model;
 using tessera::testing::write_whole;
-using ::testing::AllOf;
 using ::testing::AnyOf;
 using ::testing::Contains;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::Not;
-using ::testing::ThrowsMessage;
 
 using Kind = SizeTarget::Kind;
 
@@ -191,15 +187,6 @@ TEST_F(DynamicQuantization, AssumesSensitivitiesOfModelsThatItCannotWalk) {
   EXPECT_THAT(recorder_.warnings, Contains(HasSubstr("assumed from role and depth")));
 }
 
-TEST_F(DynamicQuantization, RefusesToComputeTheImportanceOfModelsThatItCannotWalk) {
-  write_model(folder_ / "small.gguf");
-  auto job = settings({Kind::bits_per_weight, 3});
-  job.model = folder_ / "small.gguf";
-  EXPECT_THROW(run(job), BadFileError);
-  EXPECT_FALSE(has_walked());
-  EXPECT_THAT(folder_.names(), ElementsAre("small.gguf"));
-}
-
 TEST_F(DynamicQuantization, WarnsOfLowTargetsBeforeItBegins) {
   auto job = settings({Kind::bits_per_weight, 2.4});
   job.dry_run = true;
@@ -209,74 +196,6 @@ TEST_F(DynamicQuantization, WarnsOfLowTargetsBeforeItBegins) {
   job.dynamic->target.value = 2.6;
   run(job);
   EXPECT_THAT(recorder_.warnings, IsEmpty());
-}
-
-TEST_F(DynamicQuantization, RefusesQuantizedModelsBeforeAnyWalk) {
-  auto job = settings();
-  job.dynamic.reset();
-  job.type = "Q8_0";
-  job.walks.corpus = {};
-  job.output = folder_ / "quantized.gguf";
-  run(job);
-  job = settings();
-  job.model = folder_ / "quantized.gguf";
-  recorder_.stages.clear();
-  EXPECT_THAT([&] { run(job); }, ThrowsMessage<UsageError>(HasSubstr("--allow-requantize")));
-  EXPECT_FALSE(has_walked());
-  job.allow_requantize = true;
-  EXPECT_NO_THROW(run(job));
-}
-
-TEST_F(DynamicQuantization, RefusesTargetsThatCannotBeReachedBeforeAnyWalk) {
-  for (const auto target : {SizeTarget{Kind::bits_per_weight, 1.5}, SizeTarget{Kind::file_bytes, 500'000},
-                            SizeTarget{Kind::compression, 95}}) {
-    EXPECT_THAT([&] { run(settings(target)); },
-                ThrowsMessage<UsageError>(AllOf(HasSubstr("cannot be reached"), HasSubstr("the least"))));
-  }
-  EXPECT_FALSE(has_walked());
-}
-
-TEST_F(DynamicQuantization, RefusesRulesThatMatchNothingOrContradictBeforeAnyWalk) {
-  const std::vector<std::pair<std::string, std::string>> cases = {
-      {"rules:\n  - {tensors: blk.1.attn_z.weight, min: 4}\n", "conf.yaml:2"},
-      {"rules:\n  - {roles: attn_v, layers: 7, min: 4}\n", "conf.yaml:2"},
-      {"exclude: [blk.1.atn_q.weight]\n", "blk.1.attn_q.weight"},
-      {"rules:\n  - {roles: attn_v, min: Q6_K}\n  - {layers: 1, max: Q4_K}\n", "conf.yaml:3"},
-      {"rules:\n  - {layers: 1, min: 40}\n", "conf.yaml"},
-  };
-  for (const auto& [text, said] : cases) {
-    auto job = settings();
-    EXPECT_THAT(([&, configuration = text] {
-                  job.dynamic->policy = parse_quant_config(configuration, "conf.yaml").policy;
-                  run(job);
-                }),
-                ThrowsMessage<BadFileError>(HasSubstr(said)))
-        << text;
-  }
-  EXPECT_FALSE(has_walked());
-}
-
-TEST_F(DynamicQuantization, RefusesMethodsThatNeedTextsWithoutTexts) {
-  for (const auto method : {SensitivityMethod::fisher, SensitivityMethod::measured}) {
-    auto job = settings();
-    job.walks.corpus = {};
-    job.dynamic->sensitivity = method;
-    job.dynamic->target.value = 4;
-    EXPECT_THAT([&] { run(job); },
-                ThrowsMessage<UsageError>(AllOf(HasSubstr(std::string(name_of(method))), HasSubstr("-f"))));
-  }
-  EXPECT_FALSE(has_walked());
-}
-
-TEST_F(DynamicQuantization, RefusesPlacesItCannotWriteToBeforeAnyWalk) {
-  auto job = settings();
-  job.output = folder_ / "absent/out.gguf";
-  EXPECT_THROW(run(job), UsageError);
-  job = settings();
-  job.walks.corpus.files.push_back({folder_ / "absent.txt"});
-  EXPECT_THROW(run(job), BadFileError);
-  EXPECT_FALSE(has_walked());
-  EXPECT_THAT(folder_.names(), IsEmpty());
 }
 
 TEST_F(DynamicQuantization, ComputesImportanceForRecipesToo) {
