@@ -32,9 +32,10 @@ void check_endings(const PlanOptions& options) {
   for (const auto& path : options.outputs) {
     const auto ending = path.extension().string();
     if (std::ranges::find(kEndings, ending) != kEndings.end()) continue;
-    throw UsageError(fmt::format(
-        "-o {}: the name of a plan ends in .yaml, .json, .txt (types for llama-quantize) or .gguf (importance)",
-        path.string()));
+    throw UsageError(
+        fmt::format("-o {}: the name of a plan ends in .yaml, .json, .txt (types for llama-quantize) or "
+                    ".gguf (importance)",
+                    path.string()));
   }
 }
 
@@ -75,9 +76,10 @@ void add_plan(CLI::App& program) {
       "plan", "Show what quantize would make of every tensor, with size and predicted loss; save it");
   add_type_options(*command, options->quantize);
   command
-      ->add_option("-o,--output", options->outputs,
-                   "Save the plan: .yaml (for --plan), .json, .txt (types for llama-quantize), .gguf (the importance "
-                   "it was made with); may be repeated")
+      ->add_option(
+          "-o,--output", options->outputs,
+          "Save the plan: .yaml (for --plan), .json, .txt (types for llama-quantize), .gguf (the importance "
+          "it was made with); may be repeated")
       ->allow_extra_args(false);
   command->add_flag("--json", options->quantize.json, "Print the report as JSON");
   command->footer(

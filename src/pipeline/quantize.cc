@@ -26,8 +26,8 @@ std::vector<ProvenanceFile> hashed(std::vector<ProvenanceFile> files, const Quan
   }
   // A plan from headers alone is to take seconds, whatever the size of the model.
   if (settings.dry_run && settings.walks.corpus.files.empty()) return files;
-  const auto hashes = FileHashes({default_cache_folder(), settings.encode.threads}, progress, stop)
-                          .of(paths, "hash inputs");
+  const auto hashes =
+      FileHashes({default_cache_folder(), settings.encode.threads}, progress, stop).of(paths, "hash inputs");
   for (std::size_t i = 0; i < files.size(); ++i) files[i].xxh128 = hashes[i].text();
   return files;
 }
@@ -89,7 +89,8 @@ void evaluate_output(const QuantizeSettings& settings, QuantizeReport& report, P
   evaluation.scratch_folder = settings.walks.scratch_folder;
   std::vector<ProvenanceFile> texts;
   for (const auto& file : settings.evaluation.files) texts.push_back({"evaluation text", file.path});
-  for (auto& text : hashed(std::move(texts), settings, progress, stop)) report.provenance.push_back(std::move(text));
+  for (auto& text : hashed(std::move(texts), settings, progress, stop))
+    report.provenance.push_back(std::move(text));
   report.evaluation = timed(report.times, "evaluate", [&] { return evaluate(evaluation, progress, stop); });
 }
 
