@@ -54,6 +54,7 @@ void run(const PlanOptions& options) {
   auto settings = quantize_settings(options.quantize);
   settings.dry_run = true;
   settings.output = "out.gguf";
+  pipeline::check_outputs(settings, options.outputs);
   const auto& common = options.quantize.common;
   ProgressDisplay progress(common);
   install_stop_handlers();

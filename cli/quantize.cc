@@ -36,6 +36,7 @@ pipeline::QuantizeSettings settings_of(const RunOptions& options) {
 
 void run(const RunOptions& options) {
   const auto settings = settings_of(options);
+  pipeline::check_outputs(settings, {options.reports.begin(), options.reports.end()});
   const auto& common = options.quantize.common;
   ProgressDisplay progress(common);
   install_stop_handlers();

@@ -1,11 +1,14 @@
 #include "pipeline/output_guard.h"
 
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <charconv>
 #include <string>
 #include <string_view>
+#include <system_error>
 
 #include "foundation/base/error.h"
 #include "foundation/formats/gguf/split_name.h"
@@ -39,6 +42,7 @@ std::vector<fs::path> files_of_model(const fs::path& model) {
   std::vector<fs::path> files;
   if (fs::is_directory(model, unreadable)) {
     for (const auto& entry : fs::directory_iterator(model, unreadable)) {
+      if (entry.is_directory(unreadable)) continue;
       // GGUF files in a folder, and what an unfinished run leaves beside them, are products and not read.
       if (entry.path().filename().string().find(".gguf") == std::string::npos) files.push_back(entry.path());
     }
@@ -64,6 +68,24 @@ void refuse_writing_over_inputs(const std::vector<fs::path>& outputs, const std:
                                    output.string(), input.string()));
     }
   }
+}
+
+void require_files(const std::vector<fs::path>& inputs) {
+  for (const auto& input : inputs) {
+    std::error_code unreadable;
+    if (fs::is_regular_file(input, unreadable)) continue;
+    throw BadFileError({.file = input.string()}, fs::exists(input, unreadable)
+                                                     ? "is no file that can be read more than once"
+                                                     : "does not exist; check the path");
+  }
+}
+
+void require_writable_folder(const fs::path& output) {
+  const auto folder = output.has_parent_path() ? output.parent_path() : fs::path(".");
+  if (::access(folder.c_str(), W_OK | X_OK) == 0) return;
+  throw UsageError(
+      fmt::format("{}: cannot write here: {}; choose an output path in an existing, writable folder",
+                  output.string(), std::generic_category().message(errno)));
 }
 
 }  // namespace tessera::pipeline

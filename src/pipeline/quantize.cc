@@ -44,17 +44,15 @@ std::vector<ProvenanceFile> provenance_of(const QuantizeSettings& settings, Prog
   return hashed(std::move(files), settings, progress, stop);
 }
 
-void guard_inputs(const QuantizeSettings& settings, const std::vector<gguf::PlannedFile>& files) {
-  auto inputs = files_of_model(settings.model);
+/// Beside the model.
+std::vector<std::filesystem::path> named_inputs(const QuantizeSettings& settings) {
+  std::vector<std::filesystem::path> inputs;
   if (settings.imatrix) inputs.push_back(*settings.imatrix);
   if (settings.plan_file) inputs.push_back(*settings.plan_file);
   if (settings.config_file) inputs.push_back(*settings.config_file);
   for (const auto& file : settings.walks.corpus.files) inputs.push_back(file.path);
   for (const auto& file : settings.evaluation.files) inputs.push_back(file.path);
-  std::vector<std::filesystem::path> outputs;
-  outputs.reserve(files.size());
-  for (const auto& file : files) outputs.push_back(file.path);
-  refuse_writing_over_inputs(outputs, inputs);
+  return inputs;
 }
 
 /// Path, size and time of change: a changed input makes another run.
@@ -125,8 +123,18 @@ void encode_with_checkpoints(const QuantizeSettings& settings, const WeightSourc
 
 }  // namespace
 
+void check_outputs(const QuantizeSettings& settings, const std::vector<std::filesystem::path>& outputs) {
+  auto inputs = named_inputs(settings);
+  for (auto& file : files_of_model(settings.model)) inputs.push_back(std::move(file));
+  refuse_writing_over_inputs(outputs, inputs);
+  for (const auto& output : outputs) require_writable_folder(output);
+}
+
 QuantizeReport quantize(const QuantizeSettings& settings, ProgressObserver& progress, const StopFlag& stop) {
   const auto model = model::open_model(settings.model, settings.open);
+  // What can be refused before hours of walks is refused here.
+  require_files(named_inputs(settings));
+  if (!settings.dry_run) check_outputs(settings, {settings.output});
   QuantizeReport report;
   report.model = settings.model.string();
   if (settings.dynamic || settings.wants_provenance)
@@ -144,8 +152,10 @@ QuantizeReport quantize(const QuantizeSettings& settings, ProgressObserver& prog
   report.files = gguf::plan_gguf(settings.output, metadata, outputs_of(report.plan), settings.write);
   report.header.file_bytes = bytes_of(report.files);
   report.header.model = settings.model.string();
-  guard_inputs(settings, report.files);
   if (settings.dry_run) return report;
+  std::vector<std::filesystem::path> outputs;
+  for (const auto& file : report.files) outputs.push_back(file.path);
+  check_outputs(settings, outputs);
   timed(report.times, "encode", [&] {
     encode_with_checkpoints(settings, *model.weights, metadata, report, progress, stop);
     return 0;

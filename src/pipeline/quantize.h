@@ -85,6 +85,10 @@ struct QuantizeReport {
   std::vector<StepTime> times;
 };
 
+/// Refuses names of files to write, the output's or a report's: inputs of the run, and places where nothing
+/// can be written. Throws UsageError.
+void check_outputs(const QuantizeSettings& settings, const std::vector<std::filesystem::path>& outputs);
+
 /// Throws UsageError, BadFileError or IoError, and then leaves nothing behind; or InterruptedError, and then
 /// leaves the partial output and a journal beside its place, from which the same call goes on and ends with
 /// the same bytes.

@@ -47,5 +47,25 @@ TEST_F(OutputGuard, AnInputUnderAnotherNameIsRefused) {
   EXPECT_THROW(refuse_writing_over_inputs({folder_ / "innocent.out"}, files_of_model(folder_)), UsageError);
 }
 
+TEST_F(OutputGuard, FoldersInAModelFolderAreNotRead) {
+  const auto config = make("config.json");
+  fs::create_directories(folder_ / ".cache/huggingface");
+  EXPECT_EQ(files_of_model(folder_), std::vector<fs::path>{config});
+}
+
+TEST_F(OutputGuard, InputsThatAreNoFilesAreRefused) {
+  const auto text = make("text.txt");
+  EXPECT_NO_THROW(require_files({text}));
+  EXPECT_THROW(require_files({text, folder_ / "absent.txt"}), BadFileError);
+  EXPECT_THROW(require_files({folder_}), BadFileError);
+}
+
+TEST_F(OutputGuard, OutputsNeedAFolderToBeIn) {
+  EXPECT_NO_THROW(require_writable_folder(folder_ / "out.gguf"));
+  EXPECT_NO_THROW(require_writable_folder("out.gguf"));
+  EXPECT_THROW(require_writable_folder(folder_ / "absent/out.gguf"), UsageError);
+  EXPECT_THROW(require_writable_folder(make("file") / "out.gguf"), UsageError);
+}
+
 }  // namespace
 }  // namespace tessera::pipeline

@@ -7,6 +7,7 @@
 
 #include "foundation/base/error.h"
 #include "foundation/formats/gguf/gguf_file.h"
+#include "pipeline/run_report.h"
 #include "pipeline/small_model.h"
 
 namespace tessera::pipeline {
@@ -162,7 +163,7 @@ TEST_F(QuantizePipeline, ExpertsNeverSeenAreListed) {
               Contains(HasSubstr("blk.0.ffn_down_exps.weight: calibration never reached expert 2")));
   const auto json = to_json(report);
   int listed = 0;
-  for (const auto& tensor : json.at("tensors")) {
+  for (const auto& tensor : json.at("plan").at("tensors")) {
     if (!tensor.contains("unseen_experts")) continue;
     EXPECT_EQ(tensor.at("unseen_experts"), nlohmann::json::array({2}));
     ++listed;
