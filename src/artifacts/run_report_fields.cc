@@ -12,7 +12,17 @@ namespace {
 
 using nlohmann::json;
 
-enum class FieldType { text, text_or_null, whole, whole_or_null, number_or_null, positive, object, object_or_null, list };
+enum class FieldType {
+  text,
+  text_or_null,
+  whole,
+  whole_or_null,
+  number_or_null,
+  positive,
+  object,
+  object_or_null,
+  list
+};
 
 std::string_view description_of(FieldType type) {
   switch (type) {
