@@ -37,22 +37,22 @@ TEST(DrawnRows, AreEachDrawnOnceWhenThereAreAsManyDrawsAsRows) {
   std::vector<std::uint64_t> all(kRows);
   std::iota(all.begin(), all.end(), 0u);
   for (const double offset : {0.0, 0.3, 0.999}) {
-    EXPECT_EQ(draw_rows(kRows, {}, kRows, offset), all);
-    EXPECT_EQ(draw_rows(kRows, std::vector<double>(kRows, 0.25), kRows, offset), all);
+    EXPECT_EQ(draw_in_proportion(kRows, {}, kRows, offset), all);
+    EXPECT_EQ(draw_in_proportion(kRows, std::vector<double>(kRows, 0.25), kRows, offset), all);
   }
 }
 
 TEST(DrawnRows, AreEvenlySpacedWhenAllWeighTheSame) {
-  EXPECT_THAT(draw_rows(100, {}, 4, 0.0), ElementsAre(0, 25, 50, 75));
-  EXPECT_THAT(draw_rows(100, {}, 4, 0.5), ElementsAre(12, 37, 62, 87));
-  EXPECT_THAT(draw_rows(2, {}, 4, 0.5), ElementsAre(0, 0, 1, 1));
+  EXPECT_THAT(draw_in_proportion(100, {}, 4, 0.0), ElementsAre(0, 25, 50, 75));
+  EXPECT_THAT(draw_in_proportion(100, {}, 4, 0.5), ElementsAre(12, 37, 62, 87));
+  EXPECT_THAT(draw_in_proportion(2, {}, 4, 0.5), ElementsAre(0, 0, 1, 1));
 }
 
 TEST(DrawnRows, NeverHaveWeightZero) {
   std::vector<double> weights(64, 0.0);
   for (const std::size_t row : {5, 6, 40, 63}) weights[row] = 0.1 * static_cast<double>(row);
   for (int i = 0; i < 100; ++i) {
-    const auto drawn = draw_rows(64, weights, 7, i / 100.0);
+    const auto drawn = draw_in_proportion(64, weights, 7, i / 100.0);
     EXPECT_EQ(drawn.size(), 7u);
     EXPECT_TRUE(std::ranges::is_sorted(drawn));
     for (const auto row : drawn) EXPECT_GT(weights[row], 0) << row;
@@ -66,7 +66,8 @@ TEST(DrawnRows, ComeAsOftenAsTheirWeightSays) {
   const double total = std::accumulate(weights.begin(), weights.end(), 0.0);
   std::vector<int> counts(weights.size());
   for (int i = 0; i < kOffsets; ++i) {
-    for (const auto row : draw_rows(weights.size(), weights, kDraws, static_cast<double>(i) / kOffsets))
+    for (const auto row :
+         draw_in_proportion(weights.size(), weights, kDraws, static_cast<double>(i) / kOffsets))
       ++counts[row];
   }
   // Evenly spaced offsets miss a row's share by less than one draw at either end of it.
@@ -75,7 +76,7 @@ TEST(DrawnRows, ComeAsOftenAsTheirWeightSays) {
 }
 
 TEST(DrawnRows, AreNoneWhenAllWeightsAreZero) {
-  EXPECT_THAT(draw_rows(8, std::vector<double>(8, 0.0), 4, 0.5), IsEmpty());
+  EXPECT_THAT(draw_in_proportion(8, std::vector<double>(8, 0.0), 4, 0.5), IsEmpty());
 }
 
 class SampleErrors : public ::testing::Test {
@@ -102,7 +103,7 @@ class SampleErrors : public ::testing::Test {
   }
 
   /// Draws every row the same number of times when rows weigh the same.
-  static SampleSettings every_row() { return {.least_draws = 2 * kRows, .threads = 1}; }
+  static SampleSettings every_row() { return {.draws = 2 * kRows, .threads = 1}; }
 
   /// By encoding and comparing everything: the mean over rows drawn with these weights.
   static double exact_error(std::span<const float> weights, ElementType type,
@@ -159,10 +160,41 @@ TEST_F(SampleErrors, AreRightOnAverageWithFewDraws) {
   weighted.row_weights = rows;
   double mean = 0;
   for (int seed = 0; seed < kSeeds; ++seed) {
-    const SampleSettings few{.least_draws = 6, .seed = static_cast<std::uint64_t>(seed), .threads = 1};
+    const SampleSettings few{.draws = 6, .seed = static_cast<std::uint64_t>(seed), .threads = 1};
     mean += errors(source_, {weighted}, few).front().front() / kSeeds;
   }
   const double expected = exact_error(weights_, ElementType::Q4_0, rows, columns_, importance_.entry.sums);
+  EXPECT_NEAR(mean, expected, 0.05 * expected);
+}
+
+TEST_F(SampleErrors, AreRightOnAverageOverTheSegmentsOfLongRows) {
+  constexpr int kSeeds = 600;
+  constexpr std::uint64_t kSegments = 3;
+  const auto rows = random_positive(kRows / kSegments, 13);
+  auto columns = random_positive(kSegments * kColumns, 19);
+  for (std::size_t c = 0; c < kColumns; ++c) columns[c] *= 20;  // one segment matters most
+  testing::MemorySource wide;
+  wide.add("blk.0.ffn_down.weight", ElementType::F32, {kRows / kSegments, kSegments * kColumns}, weights_);
+  const SampledTensor wanted{
+      .tensor = 0, .types = {ElementType::Q4_0}, .row_weights = rows, .column_weights = columns};
+  double mean = 0;
+  for (int seed = 0; seed < kSeeds; ++seed) {
+    const SampleSettings few{.draws = 6, .seed = static_cast<std::uint64_t>(seed), .threads = 1};
+    mean += errors(wide, {wanted}, few).front().front() / kSeeds;
+  }
+  double expected = 0;
+  const double all_rows = std::accumulate(rows.begin(), rows.end(), 0.0);
+  std::vector<std::byte> blocks(row_bytes(ElementType::Q4_0, kSegments * kColumns));
+  std::vector<float> decoded(kSegments * kColumns);
+  for (std::size_t row = 0; row < rows.size(); ++row) {
+    const auto weights = std::span(weights_).subspan(row * decoded.size(), decoded.size());
+    codecs::codec_for(ElementType::Q4_0).encode({weights, decoded.size(), {}}, blocks);
+    codecs::codec_for(ElementType::Q4_0).decode(blocks, decoded);
+    for (std::size_t c = 0; c < decoded.size(); ++c) {
+      const double difference = double{weights[c]} - double{decoded[c]};
+      expected += rows[row] / all_rows * columns[c] * difference * difference;
+    }
+  }
   EXPECT_NEAR(mean, expected, 0.05 * expected);
 }
 
@@ -174,7 +206,7 @@ TEST_F(SampleErrors, FollowTheSeedAndNotTheThreads) {
     jobs.push_back(job());
     jobs.back().tensor = tensor;
   }
-  const SampleSettings one{.least_draws = 5, .seed = 3, .threads = 1};
+  const SampleSettings one{.draws = 5, .seed = 3, .threads = 1};
   auto four = one;
   four.threads = 4;
   const auto expected = errors(source_, jobs, one);
