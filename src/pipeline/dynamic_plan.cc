@@ -9,7 +9,6 @@
 #include "foundation/formats/imatrix/imatrix_file.h"
 #include "model/architecture/kept_tensors.h"
 #include "model/architecture/model_facts.h"
-#include "model/forward/decoder_config.h"
 #include "pipeline/sensitivity.h"
 #include "stages/match_importance.h"
 #include "stages/plan_dynamic.h"
@@ -108,16 +107,16 @@ class DynamicPlanner {
           "better with a text");
     }
     if (!has_texts()) return SensitivityMethod::prior;
-    try {
-      model::read_decoder_config(job_.walks.model);
-      can_walk_back_ = true;
-    } catch (const BadFileError& error) {
-      if (wanted && *wanted != SensitivityMethod::prior) throw;
-      progress_.warn(
-          fmt::format("sensitivities are assumed from role and depth of the tensors: {}", error.what()));
-      return SensitivityMethod::prior;
+    const auto obstacle = obstacle_to_walks(job_.walks.model);
+    can_walk_back_ = !obstacle;
+    if (!obstacle) return wanted.value_or(SensitivityMethod::fisher);
+    if (wanted && *wanted != SensitivityMethod::prior) {
+      throw UsageError(fmt::format("sensitivities by the method {} need a walk through the model: {}",
+                                   name_of(*wanted), *obstacle));
     }
-    return wanted.value_or(SensitivityMethod::fisher);
+    progress_.warn(
+        fmt::format("sensitivities are assumed from role and depth of the tensors: {}", *obstacle));
+    return SensitivityMethod::prior;
   }
 
   /// Of every matrix: from the importance matrix given, or computed from the texts.

@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <array>
 #include <string_view>
 #include <vector>
 
@@ -15,23 +14,12 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// Weights in forms that are never read; they would double the time that hashing a folder takes.
-constexpr std::array<std::string_view, 6> kForeignWeights = {".bin",     ".pt",   ".pth",
-                                                             ".msgpack", ".onnx", ".h5"};
-
-bool decides_the_model(const fs::path& file) {
-  std::error_code unreadable;
-  return fs::is_regular_file(file, unreadable) &&
-         std::ranges::find(kForeignWeights, file.extension()) == kForeignWeights.end();
-}
-
 /// The parts of a GGUF model by their content, so that it may be renamed; the files of a folder with their
 /// names, which say what they are.
 std::string hash_of_model(const fs::path& model, FileHashes& hashes) {
   std::error_code unreadable;
   const bool is_folder = fs::is_directory(model, unreadable);
-  auto files = files_of_model(model);
-  if (is_folder) std::erase_if(files, [](const fs::path& file) { return !decides_the_model(file); });
+  const auto files = files_that_decide(model);
   const auto contents = hashes.of(files, "hash model");
   ContentHasher hasher;
   for (std::size_t i = 0; i < files.size(); ++i) {

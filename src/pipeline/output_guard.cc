@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <charconv>
 #include <string>
@@ -33,6 +34,16 @@ std::uint64_t stated_part_count(const fs::path& path) {
 bool is_same_file(const fs::path& left, const fs::path& right) {
   std::error_code not_there;
   return fs::equivalent(left, right, not_there) && !not_there;
+}
+
+/// Weights in forms that are never read; they would double the time that hashing a folder takes.
+constexpr std::array<std::string_view, 6> kForeignWeights = {".bin",     ".pt",   ".pth",
+                                                             ".msgpack", ".onnx", ".h5"};
+
+bool decides_the_model(const fs::path& file) {
+  std::error_code unreadable;
+  return fs::is_regular_file(file, unreadable) &&
+         std::ranges::find(kForeignWeights, file.extension()) == kForeignWeights.end();
 }
 
 }  // namespace
@@ -86,6 +97,14 @@ void require_writable_folder(const fs::path& output) {
   throw UsageError(
       fmt::format("{}: cannot write here: {}; choose an output path in an existing, writable folder",
                   output.string(), std::generic_category().message(errno)));
+}
+
+std::vector<fs::path> files_that_decide(const std::filesystem::path& model) {
+  std::error_code unreadable;
+  auto files = files_of_model(model);
+  if (!fs::is_directory(model, unreadable)) return files;
+  std::erase_if(files, [](const fs::path& file) { return !decides_the_model(file); });
+  return files;
 }
 
 }  // namespace tessera::pipeline

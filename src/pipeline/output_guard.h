@@ -10,6 +10,10 @@ namespace tessera::pipeline {
 /// folder, sorted.
 std::vector<std::filesystem::path> files_of_model(const std::filesystem::path& model);
 
+/// Those of them that decide what the model is: of a folder, weights in forms that are never read are left
+/// out.
+std::vector<std::filesystem::path> files_that_decide(const std::filesystem::path& model);
+
 /// Throws UsageError when an output (or its temporary file) is one of the inputs, under whatever name.
 void refuse_writing_over_inputs(const std::vector<std::filesystem::path>& outputs,
                                 const std::vector<std::filesystem::path>& inputs);

@@ -37,7 +37,7 @@ std::vector<ProvenanceFile> hashed(std::vector<ProvenanceFile> files, const Quan
 std::vector<ProvenanceFile> provenance_of(const QuantizeSettings& settings, ProgressObserver& progress,
                                           const StopFlag& stop) {
   std::vector<ProvenanceFile> files;
-  for (const auto& file : files_of_model(settings.model)) files.push_back({"model", file});
+  for (const auto& file : files_that_decide(settings.model)) files.push_back({"model", file});
   if (settings.imatrix) files.push_back({"imatrix", *settings.imatrix});
   for (const auto& file : settings.walks.corpus.files) files.push_back({"calibration text", file.path});
   if (settings.config_file) files.push_back({"config", *settings.config_file});

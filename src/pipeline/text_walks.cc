@@ -4,9 +4,11 @@
 
 #include <algorithm>
 
+#include "foundation/base/error.h"
 #include "foundation/base/temporary_folder.h"
 #include "foundation/kernels/gemm.h"
 #include "model/architecture/kept_tensors.h"
+#include "model/forward/decoder_config.h"
 #include "pipeline/cache_folder.h"
 #include "pipeline/imatrix.h"
 
@@ -31,6 +33,15 @@ imatrix::ImatrixFile importance_of_texts(const TextWalkJob& job, std::vector<Ste
     walk.checkpoint = *settings.checkpoint / result_key(identity_of(walk, hashes)).text();
   }
   return timed(times, "importance matrix", [&] { return make_imatrix(walk, progress, stop).matrix; });
+}
+
+std::optional<std::string> obstacle_to_walks(const model::OpenedModel& model) {
+  try {
+    model::read_decoder_config(model);
+    return std::nullopt;
+  } catch (const BadFileError& error) {
+    return error.what();
+  }
 }
 
 std::string text_of(const TextWalkSettings& settings) {

@@ -58,6 +58,9 @@ inline constexpr const char* kComputedImportance = "computed by tessera from the
 imatrix::ImatrixFile importance_of_texts(const TextWalkJob& job, std::vector<StepTime>& times,
                                          ProgressObserver& progress, const StopFlag& stop);
 
+/// Why the model cannot be walked, as a message; empty when it can.
+std::optional<std::string> obstacle_to_walks(const model::OpenedModel& model);
+
 /// Every setting that decides the results, beside the content of the texts, as one line.
 std::string text_of(const TextWalkSettings& settings);
 
