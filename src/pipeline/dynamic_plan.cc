@@ -69,7 +69,12 @@ class DynamicPlanner {
       for (const auto type : types_of(i, has_importance[i])) tensor.candidates.push_back({type, 0});
       free.tensors.push_back(std::move(tensor));
     }
-    plan_at(budget_of(0), free, has_importance);
+    try {
+      plan_at(budget_of(0), free, has_importance);
+    } catch (const UsageError& error) {
+      if (!settings_.target_place) throw;
+      throw BadFileError({.file = settings_.target_place->text()}, error.what());
+    }
   }
 
   /// What a matrix can be stored as: the candidates, and what rules may pin it to.
@@ -88,10 +93,8 @@ class DynamicPlanner {
     if (bits >= kLowTargetBits) return;
     progress_.warn(
         fmt::format("{:.2f} bits per weight: below {} the loss grows by about half with every quarter of a "
-                    "bit. On the model "
-                    "measured (docs/dynamic.md) 2.5 bits had half the divergence of 2.0, and 3.0 bits a "
-                    "fifth: consider a "
-                    "larger target, or a smaller model at more bits",
+                    "bit. On the model measured (docs/dynamic.md) 2.5 bits had half the divergence of 2.0, "
+                    "and 3.0 bits a fifth: consider a larger target, or a smaller model at more bits",
                     bits, kLowTargetBits));
   }
 

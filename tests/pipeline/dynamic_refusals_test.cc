@@ -56,6 +56,14 @@ TEST_F(RefusedDynamicQuantization, IsOfQuantizedModels) {
   EXPECT_NO_THROW(run(job));
 }
 
+TEST_F(RefusedDynamicQuantization, NamesTheLineThatAsksForATargetThatCannotBeReached) {
+  auto job = settings({Kind::bits_per_weight, 0.5});
+  job.dynamic->target_place = SourceLine{"conf.yaml", 7};
+  EXPECT_THAT([&] { run(job); },
+              ThrowsMessage<BadFileError>(AllOf(HasSubstr("conf.yaml:7"), HasSubstr("cannot be reached"))));
+  EXPECT_FALSE(has_walked());
+}
+
 TEST_F(RefusedDynamicQuantization, IsToTargetsThatCannotBeReached) {
   for (const auto target : {SizeTarget{Kind::bits_per_weight, 1.5}, SizeTarget{Kind::file_bytes, 500'000},
                             SizeTarget{Kind::compression, 95}}) {
