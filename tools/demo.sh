@@ -18,7 +18,7 @@ step() {
 
 step convert "$model" -o "$output/demo-f16.gguf" --type f16
 step quantize "$output/demo-f16.gguf" -o "$output/demo-dynamic.gguf" --dynamic --profile balanced --target-bpw 2.5 \
-  -f "$text" --samples 32 --report "$output/demo-report.html" --report "$output/demo-report.json" --no-cache
+  -f "$text" --samples 32 --report "$output/demo-report.html" --report "$output/demo-report.json" --evaluate-samples 0 --no-cache
 step imatrix "$output/demo-f16.gguf" -f "$text" -o "$output/demo-imatrix.gguf" --samples 32 --process-output --no-cache
 for type in IQ2_S Q2_K; do
   step quantize "$output/demo-f16.gguf" -o "$output/demo-$type.gguf" --type "$type" --pure \
@@ -32,7 +32,7 @@ figure() {
 
 printf '\n%-28s %10s %8s %12s %14s\n' "file" bytes bpw perplexity "KL divergence"
 for name in demo-dynamic demo-IQ2_S demo-Q2_K; do
-  report=$("$program" evaluate "$output/demo-f16.gguf" "$output/$name.gguf" -f "$text" --samples 64 --json --quiet)
+  report=$("$program" evaluate "$output/demo-f16.gguf" "$output/$name.gguf" -f "$text" --samples 0 --json --quiet)
   printf '%-28s %10d %8.3f %12.3f %14.5f\n' "$name.gguf" "$(stat -c %s "$output/$name.gguf")" \
     "$(figure bits_per_weight_quantized <<<"$report")" "$(figure perplexity_quantized <<<"$report")" \
     "$(figure kl_divergence_mean <<<"$report")"
