@@ -26,12 +26,6 @@ std::string loss_column(const PlannedTensor& tensor) {
   return tensor.predicted_loss ? fmt::format("{:.3e}", *tensor.predicted_loss) : "-";
 }
 
-std::uint64_t file_bytes_of(const pipeline::QuantizeReport& report) {
-  std::uint64_t bytes = 0;
-  for (const auto& file : report.files) bytes += file.bytes;
-  return bytes;
-}
-
 }  // namespace
 
 void print_plan(const pipeline::QuantizeReport& report, bool verbose) {
@@ -60,7 +54,7 @@ void print_totals(const pipeline::QuantizeReport& report, bool dry_run) {
   const auto size = size_of(report.plan);
   fmt::print("weights: {}, {:.4f} -> {:.4f} bits per weight ({} -> {})\n", size.weights, size.source_bpw(),
              size.target_bpw(), format_bytes(size.source_bytes), format_bytes(size.target_bytes));
-  const auto file_bytes = file_bytes_of(report);
+  const auto file_bytes = report.header.file_bytes;
   for (const auto& file : report.files) {
     fmt::print("{} {}: {} bytes ({})\n", dry_run ? "would write" : "wrote", file.path.string(), file.bytes,
                format_bytes(file.bytes));
@@ -77,7 +71,7 @@ void print_totals(const pipeline::QuantizeReport& report, bool dry_run) {
 
 void print_size_curve(const pipeline::QuantizeReport& report) {
   if (!report.dynamic) return;
-  const auto overhead = file_bytes_of(report) - size_of(report.plan).target_bytes;
+  const auto overhead = report.header.file_bytes - size_of(report.plan).target_bytes;
   auto points = report.dynamic->curve;
   points.insert(points.end(), report.dynamic->uniform.begin(), report.dynamic->uniform.end());
   std::ranges::stable_sort(points, {}, &SizePoint::tensor_bytes);

@@ -147,12 +147,6 @@ std::string to_yaml(const QuantPlan& plan, const PlanHeader& header) {
   return text;
 }
 
-nlohmann::json to_json(const QuantPlan& plan, const PlanHeader& header) {
-  nlohmann::json document = to_json(plan);
-  document.update(nlohmann::json(fields_of(header)));
-  return document;
-}
-
 PlanDocument read_plan(const std::filesystem::path& file) {
   const MappedFile mapped(file);
   const auto bytes = mapped.bytes();

@@ -54,8 +54,6 @@ struct PlanDocument {
 };
 
 std::string to_yaml(const QuantPlan& plan, const PlanHeader& header);
-/// The plan as a report lists it, with the header's fields before.
-nlohmann::json to_json(const QuantPlan& plan, const PlanHeader& header);
 
 /// Throws BadFileError naming file and line: no YAML, unknown keys, unknown types or none for weights, a
 /// tensor that stands twice.

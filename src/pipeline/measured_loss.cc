@@ -67,7 +67,7 @@ class Measurement {
         stop_(stop),
         base_(source, config, batch, settings.forward) {}
 
-  /// Walks the unchanged model; one more boundary than layers.
+  /// Walks the unchanged model and keeps what enters every layer.
   void walk_base(LayerProgress& progress) {
     base_.embed();
     for (std::uint32_t layer = 0; layer < config_.layers; ++layer) {
@@ -159,7 +159,6 @@ std::vector<double> measure_losses(const WeightSource& source, const model::Deco
   measurement.walk_base(layers);
   for (std::size_t i = losses.size(); i < probes.size(); ++i) {
     losses.push_back(measurement.measure(probes[i], layers));
-    checkpoint.keep(CalibrationStatistics{});
     checkpoint.keep(kLosses, std::as_bytes(std::span(losses)));
     checkpoint.commit(static_cast<std::uint32_t>(losses.size()), {kLosses});
     layers.item_done(fmt::format("{} as {}: mean KL divergence {:.3e}",

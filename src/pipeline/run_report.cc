@@ -1,7 +1,5 @@
 #include "pipeline/run_report.h"
 
-#include <algorithm>
-
 namespace tessera::pipeline {
 namespace {
 
@@ -13,25 +11,15 @@ double bits_per_weight(std::uint64_t bytes, std::uint64_t weights) {
   return weights == 0 ? 0 : 8.0 * static_cast<double>(bytes) / static_cast<double>(weights);
 }
 
-json tensor_json(const QuantizeReport& report, std::size_t i) {
+/// What the report adds to the plan's row of a tensor.
+void add_figures(const QuantizeReport& report, std::size_t i, json& row) {
   const auto& tensor = report.plan.tensors[i];
-  const auto weights = tensor.source.weights();
-  const auto bytes = tensor.output().bytes();
-  json row = {{"name", tensor.source.name},
-              {"role", name_of(tensor.place.role)},
-              {"layer", tensor.place.layer ? json(*tensor.place.layer) : json(nullptr)},
-              {"shape", tensor.source.shape},
-              {"from", name_of(tensor.source.type)},
-              {"to", name_of(tensor.target)},
-              {"weights", weights},
-              {"source_bytes", tensor.source.bytes()},
-              {"bytes", bytes},
-              {"bits_per_weight", bits_per_weight(bytes, weights)},
-              {"reason", name_of(tensor.reason)},
-              {"predicted_loss", or_null(tensor.predicted_loss)},
-              {"relative_error", nullptr},
-              {"weighted_relative_error", nullptr}};
-  if (tensor.wanted) row["wanted"] = name_of(*tensor.wanted);
+  row["layer"] = tensor.place.layer ? json(*tensor.place.layer) : json(nullptr);
+  row["weights"] = tensor.source.weights();
+  row["bits_per_weight"] = bits_per_weight(tensor.output().bytes(), tensor.source.weights());
+  row["predicted_loss"] = or_null(tensor.predicted_loss);
+  row["relative_error"] = nullptr;
+  row["weighted_relative_error"] = nullptr;
   if (i < report.errors.size()) {
     row["relative_error"] = report.errors[i].relative();
     row["weighted_relative_error"] = or_null(report.errors[i].weighted_relative());
@@ -40,25 +28,20 @@ json tensor_json(const QuantizeReport& report, std::size_t i) {
     const auto unseen = report.importance.tensors[i]->unseen_experts();
     if (!unseen.empty()) row["unseen_experts"] = unseen;
   }
-  return row;
 }
 
 json plan_json(const QuantizeReport& report) {
   const auto size = size_of(report.plan);
-  std::uint64_t file_bytes = 0;
-  for (const auto& file : report.files) file_bytes += file.bytes;
-  auto tensors = json::array();
-  for (std::size_t i = 0; i < report.plan.tensors.size(); ++i) tensors.push_back(tensor_json(report, i));
-  return {{"recipe", report.plan.recipe},
-          {"file_type", report.plan.file_type},
-          {"weights", size.weights},
-          {"bytes", size.target_bytes},
-          {"source_bytes", size.source_bytes},
-          {"file_bytes", file_bytes},
-          {"bits_per_weight", size.target_bpw()},
-          {"source_bits_per_weight", size.source_bpw()},
-          {"predicted_loss", or_null(predicted_loss_of(report.plan))},
-          {"tensors", std::move(tensors)}};
+  json plan = to_json(report.plan);
+  plan["weights"] = size.weights;
+  plan["bytes"] = size.target_bytes;
+  plan["source_bytes"] = size.source_bytes;
+  plan["file_bytes"] = report.header.file_bytes;
+  plan["bits_per_weight"] = size.target_bpw();
+  plan["source_bits_per_weight"] = size.source_bpw();
+  plan["predicted_loss"] = or_null(predicted_loss_of(report.plan));
+  for (std::size_t i = 0; i < report.plan.tensors.size(); ++i) add_figures(report, i, plan["tensors"][i]);
+  return plan;
 }
 
 json sensitivity_json(const Sensitivity& sensitivity) {
@@ -104,9 +87,7 @@ json to_json(const QuantizeReport& report) {
                  {"wall_seconds", json::array()}};
   for (const auto& [name, value] : report.settings) result["settings"][name] = value;
   if (const auto& dynamic = report.dynamic) {
-    const auto overhead = result["plan"]["file_bytes"].get<std::uint64_t>() -
-                          std::min(result["plan"]["file_bytes"].get<std::uint64_t>(),
-                                   result["plan"]["bytes"].get<std::uint64_t>());
+    const auto overhead = report.header.file_bytes - size_of(report.plan).target_bytes;
     result["sensitivity"] = sensitivity_json(dynamic->sensitivity);
     result["size_curve"] = points_json(dynamic->curve, overhead);
     result["uniform"] = points_json(dynamic->uniform, overhead);

@@ -44,7 +44,9 @@ void WalkCheckpoint::keep(const std::string& name, const model::HiddenStates& st
 }
 
 void WalkCheckpoint::keep(const CalibrationStatistics& statistics) {
-  if (keeps()) keep(kStatistics, to_bytes(statistics));
+  if (!keeps()) return;
+  keep(kStatistics, to_bytes(statistics));
+  has_statistics_ = true;
 }
 
 void WalkCheckpoint::keep(const std::string& name, std::span<const std::byte> bytes) {
@@ -56,7 +58,8 @@ void WalkCheckpoint::keep(const std::string& name, std::span<const std::byte> by
 
 void WalkCheckpoint::commit(std::uint32_t steps, std::vector<std::string> names) {
   if (!keeps()) return;
-  names.emplace_back(kStatistics);
+  if (has_statistics_) names.emplace_back(kStatistics);
+  has_statistics_ = false;
   folder_->commit(steps, names);
 }
 

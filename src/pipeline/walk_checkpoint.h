@@ -32,11 +32,13 @@ class WalkCheckpoint {
   void keep(const CalibrationStatistics& statistics);
   void keep(const std::string& name, std::span<const std::byte> bytes);
 
-  /// `steps` are finished; the state is what `names` says and the statistics.
+  /// `steps` are finished; the state is what `names` says, and the statistics when they were kept since the
+  /// last commit.
   void commit(std::uint32_t steps, std::vector<std::string> names);
 
  private:
   LayerCheckpoint* folder_;
+  bool has_statistics_ = false;  ///< kept since the last commit
 };
 
 }  // namespace tessera::pipeline

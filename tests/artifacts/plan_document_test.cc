@@ -110,14 +110,6 @@ TEST(PlanDocument, EveryQuantizedTypeHasANameForItsFile) {
   }
 }
 
-TEST(PlanDocument, AsJsonHasHeaderAndTensors) {
-  const auto json = to_json(plan(), {.profile = "balanced", .file_bytes = 5});
-  EXPECT_EQ(json["profile"], "balanced");
-  EXPECT_EQ(json["file_bytes"], 5);
-  EXPECT_EQ(json["tensors"][2]["predicted_loss"], 0.00125);
-  EXPECT_FALSE(json["tensors"][3].contains("predicted_loss"));
-}
-
 struct Mistake {
   const char* name;
   std::string text;
