@@ -128,18 +128,10 @@ class DynamicPlanner {
       result_.importance.tensors.resize(weights_.tensors().size());
       return;
     }
-    QuantPlan everything;
-    for (std::size_t i = 0; i < matrices_.size(); ++i) {
-      const auto& tensor = weights_.tensors()[i];
-      // Any type but its own: the matching passes over tensors that are copied.
-      const auto other = tensor.type == ElementType::Q8_0 ? ElementType::F16 : ElementType::Q8_0;
-      everything.tensors.push_back(
-          {tensor, model::place_of(tensor.name), matrices_[i] ? other : tensor.type});
-    }
     const auto matrix = job_.imatrix ? imatrix::read_imatrix(*job_.imatrix)
                                      : importance_of_texts(job_.walks, result_.times, progress_, stop_);
     const auto name = job_.imatrix ? job_.imatrix->string() : std::string(kComputedImportance);
-    result_.importance = stages::match_importance(everything, matrix, name, progress_);
+    result_.importance = stages::match_importance(weights_.tensors(), matrices_, matrix, name, progress_);
   }
 
   /// Whatever the method: the importance of the token embedding comes from them as well.
@@ -161,16 +153,10 @@ class DynamicPlanner {
   }
 
   Sensitivity find_losses(SensitivityMethod method, std::span<const TensorCandidates> candidates) {
-    if (method == SensitivityMethod::fisher) {
-      return predict_losses(weights_, candidates, marginals_,
-                            sensitivity_settings(job_.walks, job_.walks.settings.sensitivity_samples),
-                            progress_, stop_);
-    }
-    if (method == SensitivityMethod::measured) {
-      return measure_sensitivity(job_.walks.model, candidates,
-                                 sensitivity_settings(job_.walks, job_.walks.settings.measured_samples),
-                                 progress_, stop_);
-    }
+    if (method == SensitivityMethod::fisher)
+      return predict_losses(job_.walks, candidates, marginals_, progress_, stop_);
+    if (method == SensitivityMethod::measured)
+      return measure_sensitivity(job_.walks, candidates, progress_, stop_);
     std::vector<stages::PriorCandidates> tensors;
     for (const auto& candidate : candidates)
       tensors.push_back({weights_.tensors()[candidate.tensor], candidate.types});

@@ -21,36 +21,44 @@ namespace {
 /// other types reaches less far from the middle.
 constexpr double kProbeBits = 2.6;
 
-CheckpointIdentity identity_of_walk(const SensitivitySettings& settings, const std::string& purpose,
-                                    ProgressObserver& progress, const StopFlag& stop) {
-  FileHashes hashes({default_cache_folder(), settings.threads}, progress, stop);
-  ImatrixSettings walk{
-      .model = settings.model, .output = {}, .open = settings.open, .corpus = settings.corpus};
+/// The texts' first `samples` windows, or all when they were to be fewer.
+model::CorpusSettings corpus_of(const TextWalkJob& job, std::uint32_t samples) {
+  auto corpus = job.settings.corpus;
+  corpus.samples = corpus.samples == 0 ? samples : std::min(corpus.samples, samples);
+  return corpus;
+}
+
+CheckpointIdentity identity_of_walk(const TextWalkJob& job, const model::CorpusSettings& corpus,
+                                    const std::string& purpose, ProgressObserver& progress,
+                                    const StopFlag& stop) {
+  FileHashes hashes({default_cache_folder(), job.threads}, progress, stop);
+  ImatrixSettings walk{.model = job.path, .output = {}, .open = job.open, .corpus = corpus};
   walk.method = ImportanceMethod::fisher;
   walk.process_output = true;
-  walk.precision = settings.precision;
+  walk.precision = job.settings.precision;
   auto identity = identity_of(walk, hashes);
-  identity.options += fmt::format(" purpose={} label-seed={}", purpose, settings.seed);
+  identity.options += fmt::format(" purpose={} label-seed={}", purpose, job.settings.seed);
   return identity;
 }
 
-model::ForwardSettings forward_settings(const SensitivitySettings& settings) {
-  return {kernels::resolve_precision(settings.precision), settings.threads, settings.memory_bytes,
+model::ForwardSettings forward_settings(const TextWalkJob& job) {
+  const auto& settings = job.settings;
+  return {kernels::resolve_precision(settings.precision), job.threads, settings.memory_bytes,
           settings.scratch_folder};
 }
 
-model::TokenWindows windows_of(const model::OpenedModel& model, const SensitivitySettings& settings,
+model::TokenWindows windows_of(const TextWalkJob& job, const model::CorpusSettings& corpus,
                                ProgressObserver& progress) {
-  const auto tokenizer = model::make_tokenizer(model.metadata, settings.model.string());
-  return model::read_windows(settings.corpus, *tokenizer, progress);
+  const auto tokenizer = model::make_tokenizer(job.model.metadata, job.path.string());
+  return model::read_windows(corpus, *tokenizer, progress);
 }
 
 /// Opens the checkpoint where there is one, runs, and says on an interruption that the work is kept.
 template <class Run>
-auto with_checkpoint(const SensitivitySettings& settings, const CheckpointIdentity& identity,
-                     const Run& run) {
+auto with_checkpoint(const TextWalkJob& job, const CheckpointIdentity& identity, const Run& run) {
   std::optional<LayerCheckpoint> folder;
-  if (settings.checkpoint) folder.emplace(*settings.checkpoint / result_key(identity).text(), identity);
+  const auto& place = job.settings.checkpoint;
+  if (place) folder.emplace(*place / result_key(identity).text(), identity);
   WalkCheckpoint checkpoint(folder ? &*folder : nullptr);
   try {
     auto result = run(checkpoint);
@@ -63,19 +71,19 @@ auto with_checkpoint(const SensitivitySettings& settings, const CheckpointIdenti
   }
 }
 
-CalibrationStatistics walk_for_marginals(const model::OpenedModel& model, const SensitivitySettings& settings,
+CalibrationStatistics walk_for_marginals(const TextWalkJob& job, const model::CorpusSettings& corpus,
                                          const CheckpointIdentity& identity, ProgressObserver& progress,
                                          const StopFlag& stop) {
-  const auto config = model::read_decoder_config(model);
-  const auto windows = windows_of(model, settings, progress);
-  model::ForwardPass pass(*model.weights, config, {windows.tokens, windows.context},
-                          forward_settings(settings));
+  const auto config = model::read_decoder_config(job.model);
+  const auto windows = windows_of(job, corpus, progress);
+  model::ForwardPass pass(*job.model.weights, config, {windows.tokens, windows.context},
+                          forward_settings(job));
   WalkSettings walk_settings{.method = ImportanceMethod::fisher,
                              .process_output = true,
                              .fisher = {},
                              .marginals = true,
-                             .labels = {model::LossLabels::sampled, settings.seed}};
-  return with_checkpoint(settings, identity, [&](WalkCheckpoint& checkpoint) {
+                             .labels = {model::LossLabels::sampled, job.settings.seed}};
+  return with_checkpoint(job, identity, [&](WalkCheckpoint& checkpoint) {
     LayerProgress layers("sensitivities", progress);
     add_walk(pass, walk_settings, layers);
     layers.begin();
@@ -85,8 +93,8 @@ CalibrationStatistics walk_for_marginals(const model::OpenedModel& model, const 
   });
 }
 
-stages::SampleSettings sample_settings(const SensitivitySettings& settings) {
-  return {.seed = settings.seed, .threads = settings.threads, .encoder = settings.encoder};
+stages::SampleSettings sample_settings(const TextWalkJob& job) {
+  return {.seed = job.settings.seed, .threads = job.threads, .encoder = job.encoder};
 }
 
 Sensitivity to_sensitivity(SensitivityMethod method, const WeightSource& source,
@@ -109,22 +117,24 @@ ElementType probe_type(const std::vector<ElementType>& types) {
 
 }  // namespace
 
-CalibrationStatistics fisher_marginals(const model::OpenedModel& model, const SensitivitySettings& settings,
-                                       ProgressObserver& progress, const StopFlag& stop) {
-  const auto identity = identity_of_walk(settings, "marginals", progress, stop);
-  ResultCache cache(settings.use_cache ? default_cache_folder() : std::nullopt, progress);
+CalibrationStatistics fisher_marginals(const TextWalkJob& job, ProgressObserver& progress,
+                                       const StopFlag& stop) {
+  const auto corpus = corpus_of(job, job.settings.sensitivity_samples);
+  const auto identity = identity_of_walk(job, corpus, "marginals", progress, stop);
+  ResultCache cache(job.settings.use_cache ? default_cache_folder() : std::nullopt, progress);
   const auto key = result_key(identity);
   if (const auto cached = cache.find(key)) {
     if (auto statistics = calibration_statistics_from(cached->bytes())) return std::move(*statistics);
   }
-  auto statistics = walk_for_marginals(model, settings, identity, progress, stop);
+  auto statistics = walk_for_marginals(job, corpus, identity, progress, stop);
   cache.store(key, to_bytes(statistics));
   return statistics;
 }
 
-Sensitivity predict_losses(const WeightSource& source, std::span<const TensorCandidates> candidates,
-                           const CalibrationStatistics& marginals, const SensitivitySettings& settings,
-                           ProgressObserver& progress, const StopFlag& stop) {
+Sensitivity predict_losses(const TextWalkJob& job, std::span<const TensorCandidates> candidates,
+                           const CalibrationStatistics& marginals, ProgressObserver& progress,
+                           const StopFlag& stop) {
+  const WeightSource& source = *job.model.weights;
   std::vector<stages::SampledTensor> sampled;
   std::vector<double> tokens;
   for (const auto& candidate : candidates) {
@@ -134,7 +144,7 @@ Sensitivity predict_losses(const WeightSource& source, std::span<const TensorCan
                        candidate.importance});
     tokens.push_back(static_cast<double>(found->second.count));
   }
-  auto errors = stages::sample_errors(source, sampled, sample_settings(settings), progress, stop);
+  auto errors = stages::sample_errors(source, sampled, sample_settings(job), progress, stop);
   // The diagonal is taken for the product of its marginals, r_i c_j / R; with rows drawn by r_i / R what is
   // left is the mean of c_j errors, per token, and the half of the second-order term.
   for (std::size_t i = 0; i < errors.size(); ++i)
@@ -142,9 +152,9 @@ Sensitivity predict_losses(const WeightSource& source, std::span<const TensorCan
   return to_sensitivity(SensitivityMethod::fisher, source, sampled, errors);
 }
 
-Sensitivity measure_sensitivity(const model::OpenedModel& model, std::span<const TensorCandidates> candidates,
-                                const SensitivitySettings& settings, ProgressObserver& progress,
-                                const StopFlag& stop) {
+Sensitivity measure_sensitivity(const TextWalkJob& job, std::span<const TensorCandidates> candidates,
+                                ProgressObserver& progress, const StopFlag& stop) {
+  const WeightSource& source = *job.model.weights;
   std::vector<Probe> probes;
   std::vector<stages::SampledTensor> sampled;
   std::vector<std::vector<double>> columns(candidates.size());
@@ -157,15 +167,16 @@ Sensitivity measure_sensitivity(const model::OpenedModel& model, std::span<const
     sampled.push_back({candidate.tensor, candidate.types, {}, columns[i], candidate.importance});
     probes.push_back({candidate.tensor, probe_type(candidate.types), candidate.importance});
   }
-  auto losses = stages::sample_errors(*model.weights, sampled, sample_settings(settings), progress, stop);
-  const auto config = model::read_decoder_config(model);
-  const auto windows = windows_of(model, settings, progress);
-  auto identity = identity_of_walk(settings, "measured", progress, stop);
+  auto losses = stages::sample_errors(source, sampled, sample_settings(job), progress, stop);
+  const auto config = model::read_decoder_config(job.model);
+  const auto corpus = corpus_of(job, job.settings.measured_samples);
+  const auto windows = windows_of(job, corpus, progress);
+  auto identity = identity_of_walk(job, corpus, "measured", progress, stop);
   for (const auto& probe : probes)
     identity.options += fmt::format(" {}={}", probe.tensor, name_of(probe.type));
-  const auto measured = with_checkpoint(settings, identity, [&](WalkCheckpoint& checkpoint) {
-    return measure_losses(*model.weights, config, {windows.tokens, windows.context}, probes,
-                          {forward_settings(settings), settings.encoder}, checkpoint, progress, stop);
+  const auto measured = with_checkpoint(job, identity, [&](WalkCheckpoint& checkpoint) {
+    return measure_losses(source, config, {windows.tokens, windows.context}, probes,
+                          {forward_settings(job), job.encoder}, checkpoint, progress, stop);
   });
   for (std::size_t i = 0; i < probes.size(); ++i) {
     const auto& types = sampled[i].types;
@@ -173,7 +184,7 @@ Sensitivity measure_sensitivity(const model::OpenedModel& model, std::span<const
     const double error = losses[i][probe];
     for (double& loss : losses[i]) loss = error > 0 ? measured[i] * loss / error : 0;
   }
-  return to_sensitivity(SensitivityMethod::measured, *model.weights, sampled, losses);
+  return to_sensitivity(SensitivityMethod::measured, source, sampled, losses);
 }
 
 }  // namespace tessera::pipeline

@@ -2,8 +2,6 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
-
 #include "foundation/base/error.h"
 #include "foundation/base/temporary_folder.h"
 #include "foundation/kernels/gemm.h"
@@ -11,6 +9,7 @@
 #include "model/forward/decoder_config.h"
 #include "pipeline/cache_folder.h"
 #include "pipeline/imatrix.h"
+#include "pipeline/sensitivity.h"
 
 namespace tessera::pipeline {
 
@@ -55,28 +54,9 @@ std::string text_of(const TextWalkSettings& settings) {
   return text;
 }
 
-SensitivitySettings sensitivity_settings(const TextWalkJob& job, std::uint32_t samples) {
-  const auto& settings = job.settings;
-  SensitivitySettings sensitivity{.model = job.path, .open = job.open, .corpus = settings.corpus};
-  auto& wanted = sensitivity.corpus.samples;
-  wanted = wanted == 0 ? samples : std::min(wanted, samples);
-  sensitivity.precision = settings.precision;
-  sensitivity.threads = job.threads;
-  sensitivity.memory_bytes = settings.memory_bytes;
-  sensitivity.scratch_folder = settings.scratch_folder;
-  sensitivity.checkpoint = settings.checkpoint;
-  sensitivity.use_cache = settings.use_cache;
-  sensitivity.seed = settings.seed;
-  sensitivity.encoder = job.encoder;
-  return sensitivity;
-}
-
 CalibrationStatistics marginals_of_texts(const TextWalkJob& job, std::vector<StepTime>& times,
                                          ProgressObserver& progress, const StopFlag& stop) {
-  return timed(times, "backward walk", [&] {
-    return fisher_marginals(job.model, sensitivity_settings(job, job.settings.sensitivity_samples), progress,
-                            stop);
-  });
+  return timed(times, "backward walk", [&] { return fisher_marginals(job, progress, stop); });
 }
 
 void fill_importance(const WeightSource& weights, const CalibrationStatistics& marginals,

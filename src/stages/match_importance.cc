@@ -14,52 +14,52 @@ std::uint64_t matrix_count(const TensorDescriptor& tensor) {
   return tensor.rows() / tensor.rows_per_matrix();
 }
 
-bool is_exempt(const PlannedTensor& tensor) {
-  return tensor.place.role == model::TensorRole::token_embedding ||
-         tensor.place.role == model::TensorRole::output;
+bool is_exempt(const TensorDescriptor& tensor) {
+  const auto role = model::place_of(tensor.name).role;
+  return role == model::TensorRole::token_embedding || role == model::TensorRole::output;
 }
 
-std::optional<TensorImportance> match(const PlannedTensor& tensor, const imatrix::ImatrixFile& matrix,
+std::optional<TensorImportance> match(const TensorDescriptor& tensor, const imatrix::ImatrixFile& matrix,
                                       const std::string& file) {
-  const auto found = matrix.entries.find(tensor.source.name);
+  const auto found = matrix.entries.find(tensor.name);
   if (found == matrix.entries.end()) return std::nullopt;
-  const auto matrices = matrix_count(tensor.source);
-  if (auto entry = found->second.fitted_to(matrices, tensor.source.columns()))
+  const auto matrices = matrix_count(tensor);
+  if (auto entry = found->second.fitted_to(matrices, tensor.columns()))
     return TensorImportance{std::move(*entry)};
-  if (tensor.place.role == model::TensorRole::token_embedding) return std::nullopt;
+  if (model::place_of(tensor.name).role == model::TensorRole::token_embedding) return std::nullopt;
   throw BadFileError(
-      {.file = file, .tensor = tensor.source.name},
+      {.file = file, .tensor = tensor.name},
       fmt::format("the entry has {} values, but the tensor needs {} ({} columns, {} {}); this importance "
                   "matrix was made for another model",
-                  found->second.sums.size(), tensor.source.columns() * matrices, tensor.source.columns(),
-                  matrices, matrices == 1 ? "matrix" : "matrices"));
+                  found->second.sums.size(), tensor.columns() * matrices, tensor.columns(), matrices,
+                  matrices == 1 ? "matrix" : "matrices"));
 }
 
-void warn_of_unseen_experts(const PlannedTensor& tensor, const TensorImportance& importance,
+void warn_of_unseen_experts(const TensorDescriptor& tensor, const TensorImportance& importance,
                             ProgressObserver& progress) {
   const auto unseen = importance.unseen_experts();
   if (unseen.empty()) return;
   progress.warn(fmt::format("{}: calibration never reached expert{} {}; all their columns count the same",
-                            printable(tensor.source.name), unseen.size() == 1 ? "" : "s",
-                            fmt::join(unseen, ", ")));
+                            printable(tensor.name), unseen.size() == 1 ? "" : "s", fmt::join(unseen, ", ")));
 }
 
 }  // namespace
 
-PlanImportance match_importance(const QuantPlan& plan, const imatrix::ImatrixFile& matrix,
-                                const std::string& file, ProgressObserver& progress) {
+PlanImportance match_importance(std::span<const TensorDescriptor> tensors, const std::vector<bool>& wanted,
+                                const imatrix::ImatrixFile& matrix, const std::string& file,
+                                ProgressObserver& progress) {
   PlanImportance result;
   result.origin = ImportanceOrigin{file, matrix.datasets, matrix.chunk_count,
                                    static_cast<std::uint32_t>(matrix.entries.size())};
   bool any = false;
   bool any_needed = false;
-  for (const auto& tensor : plan.tensors) {
+  for (std::size_t i = 0; i < tensors.size(); ++i) {
     auto& importance = result.tensors.emplace_back();
-    if (tensor.is_copied()) continue;
-    importance = match(tensor, matrix, file);
-    any_needed = any_needed || !is_exempt(tensor);
+    if (!wanted[i]) continue;
+    importance = match(tensors[i], matrix, file);
+    any_needed = any_needed || !is_exempt(tensors[i]);
     any = any || importance.has_value();
-    if (importance) warn_of_unseen_experts(tensor, *importance, progress);
+    if (importance) warn_of_unseen_experts(tensors[i], *importance, progress);
   }
   if (any_needed && !any) {
     throw BadFileError({.file = file},
@@ -68,13 +68,24 @@ PlanImportance match_importance(const QuantPlan& plan, const imatrix::ImatrixFil
   return result;
 }
 
+PlanImportance match_importance(const QuantPlan& plan, const imatrix::ImatrixFile& matrix,
+                                const std::string& file, ProgressObserver& progress) {
+  std::vector<TensorDescriptor> tensors;
+  std::vector<bool> encoded;
+  for (const auto& tensor : plan.tensors) {
+    tensors.push_back(tensor.source);
+    encoded.push_back(!tensor.is_copied());
+  }
+  return match_importance(tensors, encoded, matrix, file, progress);
+}
+
 void require_importance(const QuantPlan& plan, const PlanImportance& importance,
                         std::optional<ElementType> recipe_insists) {
   for (std::size_t i = 0; i < plan.tensors.size(); ++i) {
     const auto& tensor = plan.tensors[i];
     const bool insists =
         info(tensor.target).demand == ImportanceDemand::required || tensor.target == recipe_insists;
-    if (!insists || tensor.is_copied() || is_exempt(tensor)) continue;
+    if (!insists || tensor.is_copied() || is_exempt(tensor.source)) continue;
     if (!importance.origin) {
       throw UsageError(fmt::format(
           "{} is unusable without an importance matrix (tensor '{}'): make one from text with "

@@ -54,14 +54,25 @@ std::vector<double> losses_at(const Sensitivity& sensitivity, ElementType type) 
 
 class SensitivityOfTheDemoModel : public ::testing::Test {
  protected:
-  static SensitivitySettings settings(std::uint32_t windows = 4) {
-    SensitivitySettings settings{.model = kDemoModel};
+  /// What the tests vary of a job.
+  struct Job : TextWalkSettings {
+    std::filesystem::path model = kDemoModel;
+    int threads = 2;
+  };
+
+  static Job settings(std::uint32_t windows = 4) {
+    Job settings;
     settings.corpus = short_corpus(windows);
+    settings.sensitivity_samples = windows;
+    settings.measured_samples = windows;
     settings.precision = kernels::Precision::f32;
-    settings.threads = 2;
     settings.use_cache = false;
     settings.seed = 3;
     return settings;
+  }
+
+  TextWalkJob walk(const Job& job) const {
+    return {.path = job.model, .model = model_, .open = open_, .settings = job, .threads = job.threads};
   }
 
   /// Of every matrix of the model.
@@ -75,20 +86,19 @@ class SensitivityOfTheDemoModel : public ::testing::Test {
     return result;
   }
 
-  CalibrationStatistics marginals(const SensitivitySettings& job) {
-    return fisher_marginals(model_, job, silent_, never_);
+  CalibrationStatistics marginals(const Job& job) { return fisher_marginals(walk(job), silent_, never_); }
+
+  Sensitivity predicted(const Job& job, const std::vector<ElementType>& types) {
+    return predict_losses(walk(job), candidates(model_, types), marginals(job), silent_, never_);
   }
 
-  Sensitivity predicted(const SensitivitySettings& job, const std::vector<ElementType>& types) {
-    return predict_losses(*model_.weights, candidates(model_, types), marginals(job), job, silent_, never_);
-  }
-
-  Sensitivity measured(const SensitivitySettings& job, const std::vector<ElementType>& types) {
-    return measure_sensitivity(model_, candidates(model_, types), job, silent_, never_);
+  Sensitivity measured(const Job& job, const std::vector<ElementType>& types) {
+    return measure_sensitivity(walk(job), candidates(model_, types), silent_, never_);
   }
 
   tessera::testing::OwnCache cache_;
   ScratchFolder folder_;
+  model::OpenSettings open_;
   model::OpenedModel model_ = model::open_model(kDemoModel);
   SilentProgress silent_;
   StopFlag never_;
@@ -131,10 +141,10 @@ TEST_F(SensitivityOfTheDemoModel, ComesFromTheCacheWithoutAWalk) {
   EXPECT_EQ(marginals(job), expected);
   job.threads = 1;
   MessageRecorder recorder;
-  EXPECT_EQ(fisher_marginals(model_, job, recorder, never_), expected);
+  EXPECT_EQ(fisher_marginals(walk(job), recorder, never_), expected);
   EXPECT_THAT(recorder.stages, Not(Contains("sensitivities")));
   job.seed = 4;
-  EXPECT_NE(fisher_marginals(model_, job, recorder, never_), expected);
+  EXPECT_NE(fisher_marginals(walk(job), recorder, never_), expected);
   EXPECT_THAT(recorder.stages, Contains("sensitivities"));
 }
 
@@ -145,10 +155,10 @@ TEST_F(SensitivityOfTheDemoModel, GoesOnAfterAStopAtAnyLayer) {
   // 4 layers forward, the output, and 4 layers back; a stop after the last is none.
   for (int step = 1; step <= 8; ++step) {
     StopInStage progress("sensitivities", step);
-    EXPECT_THROW(fisher_marginals(model_, job, progress, progress.stop), InterruptedError) << step;
+    EXPECT_THROW(fisher_marginals(walk(job), progress, progress.stop), InterruptedError) << step;
     if (step < 8) {
       StopInStage again("sensitivities", 1);
-      EXPECT_THROW(fisher_marginals(model_, job, again, again.stop), InterruptedError) << step;
+      EXPECT_THROW(fisher_marginals(walk(job), again, again.stop), InterruptedError) << step;
     }
     EXPECT_EQ(marginals(job), expected) << "stopped after step " << step;
   }
@@ -205,7 +215,7 @@ TEST_F(SensitivityOfTheDemoModel, MeasuresOnAfterAStop) {
   job.checkpoint = folder_ / "checkpoint";
   for (const int probes : {1, 7, 8}) {
     StopInStage progress("measuring", probes);
-    EXPECT_THROW(measure_sensitivity(model_, candidates(model_, types), job, progress, progress.stop),
+    EXPECT_THROW(measure_sensitivity(walk(job), candidates(model_, types), progress, progress.stop),
                  InterruptedError);
   }
   EXPECT_EQ(losses_at(measured(job, types), ElementType::Q2_K), expected);
