@@ -12,45 +12,31 @@ Without llama.cpp nothing is measured.
 
     bench/dynamic_quality.py --model ../shared/models/small --profile balanced
 """
-import argparse
 import os
-import sys
 
-from peers import Peers, print_machine, print_table, run_measured
-from workshop import DivergenceWorkshop, text_name
+from peers import print_table, required_peers, run_measured
+from workshop import DivergenceWorkshop, divergence_parser, text_name
 
-DATA = "../shared/data"
 MIXTURES = ["Q4_K_M", "Q3_K_M", "IQ3_XXS", "Q2_K", "IQ2_M", "IQ2_XXS", "IQ1_M"]
 
 
 def parse_arguments():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--program", default="build/tessera")
-    parser.add_argument("--model", default="../shared/models/small")
-    parser.add_argument("--calibration", default=f"{DATA}/books.calibration.txt")
-    parser.add_argument("--texts", nargs="+", default=[f"{DATA}/wiki.test.txt", f"{DATA}/books.test.txt"])
+    parser = divergence_parser(__doc__, "/tmp/tessera-dynamic")
     parser.add_argument("--mixtures", nargs="+", default=MIXTURES)
     parser.add_argument("--profile", default="balanced")
     parser.add_argument("--sensitivity", default="fisher", choices=["fisher", "measured", "prior"])
     parser.add_argument("--own-imatrix", action="store_true",
                         help="let Tessera compute its importance matrix from the text instead of sharing llama-imatrix's")
-    parser.add_argument("--chunks", type=int, default=20)
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--work", default="/tmp/tessera-dynamic", help="below /tmp, or wherever llama.cpp can read")
     return parser.parse_args()
 
 
 class DynamicWorkshop(DivergenceWorkshop):
     """Both sides' files, one mixture at a time."""
 
-    def __init__(self, arguments, peers):
-        super().__init__(arguments.work, peers, arguments.texts, arguments.chunks, arguments.threads)
-        self.arguments = arguments
-
     def mixture(self, name):
         return self.make_once(self.path(f"{os.path.basename(self.model)}.{name}.gguf"), self.peers.command(
             "llama-quantize", "--imatrix", self.imatrix, self.model,
-            self.path(f"{os.path.basename(self.model)}.{name}.gguf"), name, self.threads))
+            self.path(f"{os.path.basename(self.model)}.{name}.gguf"), name, self.arguments.threads))
 
     def dynamic(self, size):
         a = self.arguments
@@ -78,12 +64,7 @@ class DynamicWorkshop(DivergenceWorkshop):
 
 def main():
     arguments = parse_arguments()
-    peers = Peers()
-    if not peers:
-        sys.exit("llama.cpp was not found: put its tools in PATH, or set PEERS_ROOT")
-    print_machine()
-    workshop = DynamicWorkshop(arguments, peers)
-    workshop.prepare(arguments.program, arguments.model, arguments.calibration)
+    workshop = DynamicWorkshop(arguments, required_peers())
     rows, ratios = [], []
     for name in arguments.mixtures:
         row, more = workshop.compare(name)

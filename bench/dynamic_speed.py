@@ -3,33 +3,24 @@
 
 Tessera computes importance (WINDOWS windows of 512 tokens), sensitivities (a backward walk over at most 32 of them) and
 the allocation, and encodes to the size of llama-quantize's file; nothing comes from its cache. llama-imatrix sees the
-same windows. The programs run in turn, REPEAT times; the table gives medians, and the ratio of the two sums.
+same windows. The generated model gets the vocabulary of MODEL. The programs run in turn, REPEAT times; the table gives medians, and the ratio of the two sums.
 
     bench/dynamic_speed.py --weights 200e6
 """
-import argparse
 import os
 import statistics
-import sys
 
-from peers import Peers, print_machine, print_table, run_measured
-from workshop import Workshop
-
-DATA = "../shared/data"
+from peers import print_table, required_peers, run_measured
+from workshop import Workshop, comparison_parser
 
 
 def parse_arguments():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--program", default="build/tessera")
+    parser = comparison_parser(__doc__, "/tmp/tessera-dynamic-speed")
     parser.add_argument("--make-model", default="build/bench/make_model")
-    parser.add_argument("--tokenizer", default="../shared/models/small", help="whose vocabulary the model gets")
-    parser.add_argument("--calibration", default=f"{DATA}/books.calibration.txt")
     parser.add_argument("--weights", type=float, default=200e6)
     parser.add_argument("--mixture", default="Q2_K")
     parser.add_argument("--windows", type=int, default=64)
-    parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--repeat", type=int, default=1)
-    parser.add_argument("--work", default="/tmp/tessera-dynamic-speed", help="below /tmp, or wherever llama.cpp can read")
     return parser.parse_args()
 
 
@@ -37,7 +28,7 @@ class SpeedWorkshop(Workshop):
     def __init__(self, arguments, peers):
         super().__init__(arguments.work)
         self.arguments, self.peers = arguments, peers
-        tokenizer = self.f16_model(arguments.program, arguments.tokenizer)
+        tokenizer = self.f16_model(arguments.program, arguments.model)
         model = self.path(f"{arguments.weights:.0f}.gguf")
         self.model = self.make_once(model, [arguments.make_model, "-o", model, "--tokenizer", tokenizer, "--weights",
                                             arguments.weights])
@@ -63,11 +54,7 @@ class SpeedWorkshop(Workshop):
 
 def main():
     arguments = parse_arguments()
-    peers = Peers()
-    if not peers:
-        sys.exit("llama.cpp was not found: put its tools in PATH, or set PEERS_ROOT")
-    print_machine()
-    workshop = SpeedWorkshop(arguments, peers)
+    workshop = SpeedWorkshop(arguments, required_peers())
     runs = [{**workshop.run_llama(), **workshop.run_tessera()} for _ in range(arguments.repeat)]
     medians = {step: statistics.median(run[step] for run in runs) for step in runs[0]}
     print_table(["step", "seconds"], [[step, f"{seconds:.1f}"] for step, seconds in medians.items()])

@@ -9,6 +9,7 @@ import re
 import shutil
 import statistics
 import subprocess
+import sys
 import time
 
 # The file type under which `llama-quantize --pure` writes each tensor type; the default is the type's own name.
@@ -56,6 +57,15 @@ class Peers:
         if imatrix:
             options += ["--imatrix", imatrix]
         return self.command("llama-quantize", *options, source, target, file_type, threads)
+
+
+def required_peers():
+    """llama.cpp's programs for a comparison that is nothing without them; prints on what it is made."""
+    peers = Peers()
+    if not peers:
+        sys.exit("llama.cpp was not found: put its tools in PATH, or set PEERS_ROOT")
+    print_machine()
+    return peers
 
 
 @dataclasses.dataclass

@@ -11,14 +11,10 @@ only files that changed are measured again. Without llama.cpp nothing is measure
 
     bench/quality.py --program build/tessera --model ../shared/models/small --work /tmp/tessera-quality
 """
-import argparse
 import os
-import sys
 
-from peers import ALL_TYPES, Peers, print_machine, print_table, run_measured
-from workshop import EMBEDDING_TYPE_WITHOUT_IMPORTANCE, DivergenceWorkshop, text_name
-
-DATA = "../shared/data"
+from peers import ALL_TYPES, print_table, required_peers, run_measured
+from workshop import EMBEDDING_TYPE_WITHOUT_IMPORTANCE, DivergenceWorkshop, divergence_parser, text_name
 
 # llama-quantize --pure ends with an assertion of ggml when it encodes one of these without importance, and
 # llama-imatrix has none for the token embedding; of the other types the embedding is compared as well.
@@ -26,24 +22,13 @@ NOT_FOR_EMBEDDINGS = {"IQ1_S", "IQ2_XXS", "IQ2_XS"}
 
 
 def parse_arguments():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--program", default="build/tessera")
-    parser.add_argument("--model", default="../shared/models/small")
-    parser.add_argument("--calibration", default=f"{DATA}/books.calibration.txt")
-    parser.add_argument("--texts", nargs="+", default=[f"{DATA}/wiki.test.txt", f"{DATA}/books.test.txt"])
+    parser = divergence_parser(__doc__, "/tmp/tessera-quality")
     parser.add_argument("--types", nargs="+", default=ALL_TYPES)
-    parser.add_argument("--chunks", type=int, default=20)
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--work", default="/tmp/tessera-quality", help="below /tmp, or wherever llama.cpp can read")
     return parser.parse_args()
 
 
 class QualityWorkshop(DivergenceWorkshop):
     """Both sides' files, one type at a time."""
-
-    def __init__(self, arguments, peers):
-        super().__init__(arguments.work, peers, arguments.texts, arguments.chunks, arguments.threads)
-        self.arguments = arguments
 
     def quantize(self, side, type_name):
         """Writes the file of one side and returns its path."""
@@ -72,12 +57,7 @@ class QualityWorkshop(DivergenceWorkshop):
 
 def main():
     arguments = parse_arguments()
-    peers = Peers()
-    if not peers:
-        sys.exit("llama.cpp was not found: put its tools in PATH, or set PEERS_ROOT")
-    print_machine()
-    workshop = QualityWorkshop(arguments, peers)
-    workshop.prepare(arguments.program, arguments.model, arguments.calibration)
+    workshop = QualityWorkshop(arguments, required_peers())
     rows = []
     for type_name in arguments.types:
         rows.append(workshop.compare(type_name))

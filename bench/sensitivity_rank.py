@@ -10,30 +10,21 @@ The last column is the prediction over the measurement, geometric mean.
 
     bench/sensitivity_rank.py --model ../shared/models/small --plans 40
 """
-import argparse
 import json
 import math
 import random
-import sys
 
-from peers import Peers, print_machine, print_table, run_measured
-from workshop import DivergenceWorkshop, text_name
+from peers import print_table, required_peers, run_measured
+from workshop import DATA, DivergenceWorkshop, divergence_parser, text_name
 
-DATA = "../shared/data"
 METHODS = ["fisher", "measured", "prior"]
 
 
 def parse_arguments():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--program", default="build/tessera")
-    parser.add_argument("--model", default="../shared/models/small")
-    parser.add_argument("--calibration", default=f"{DATA}/books.calibration.txt")
-    parser.add_argument("--text", default=f"{DATA}/wiki.test.txt")
+    parser = divergence_parser(__doc__, "/tmp/tessera-rank")
+    parser.set_defaults(texts=[f"{DATA}/wiki.test.txt"])
     parser.add_argument("--plans", type=int, default=40, help="in each of the two groups")
     parser.add_argument("--bpw", type=float, default=3.0)
-    parser.add_argument("--chunks", type=int, default=20)
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--work", default="/tmp/tessera-rank", help="below /tmp, or wherever llama.cpp can read")
     return parser.parse_args()
 
 
@@ -53,10 +44,6 @@ def spearman(left, right):
 
 
 class RankWorkshop(DivergenceWorkshop):
-    def __init__(self, arguments, peers):
-        super().__init__(arguments.work, peers, [arguments.text], arguments.chunks, arguments.threads)
-        self.arguments = arguments
-
     def losses(self, method):
         """{tensor: {type: loss}} and {tensor: (weights, bytes as they are)} by this method."""
         a = self.arguments
@@ -72,6 +59,7 @@ class RankWorkshop(DivergenceWorkshop):
                 for tensor in run["sensitivity"]["tensors"]}
 
     def measured(self, plan):
+        """The mean divergence over the texts."""
         a = self.arguments
         path = self.path("plan.yaml")
         with open(path, "w") as file:
@@ -79,7 +67,7 @@ class RankWorkshop(DivergenceWorkshop):
         output = self.path("random.gguf")
         run_measured([a.program, "quantize", self.model, "-o", output, "--plan", path, "-f", a.calibration, "--samples",
                       64, "--imatrix", self.imatrix, "--quiet", "--threads", a.threads])
-        return self.figures(output, a.text)["kld"]
+        return sum(self.figures(output, text)["kld"] for text in a.texts) / len(a.texts)
 
     def bpw(self, plan):
         weights = {name: self.tensors[name] for name in plan}
@@ -110,12 +98,7 @@ def moved_to_size(plan, losses, workshop, target, generator):
 
 def main():
     arguments = parse_arguments()
-    peers = Peers()
-    if not peers:
-        sys.exit("llama.cpp was not found: put its tools in PATH, or set PEERS_ROOT")
-    print_machine()
-    workshop = RankWorkshop(arguments, peers)
-    workshop.prepare(arguments.program, arguments.model, arguments.calibration)
+    workshop = RankWorkshop(arguments, required_peers())
     losses = {method: workshop.losses(method) for method in METHODS}
     generator = random.Random(1)
     drawn = [random_plan(losses["fisher"], workshop.bits, generator) for _ in range(2 * arguments.plans)]
@@ -132,7 +115,7 @@ def main():
             ratio = sum(math.log(p / m) for p, m in zip(predicted, measured)) / len(plans)
             rows.append([group, method, f"{spearman(predicted, measured):.3f}", f"{math.exp(ratio):.2f}"])
     print()
-    print_table([f"{arguments.plans} plans on {text_name(arguments.text)}", "method", "rank correlation",
+    print_table([f"{arguments.plans} plans on {', '.join(map(text_name, arguments.texts))}", "method", "rank correlation",
                  "predicted / measured"], rows)
 
 

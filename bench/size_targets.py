@@ -7,27 +7,20 @@ weight in bytes. The table shows what of the target was used; the run fails when
 
     bench/size_targets.py --model ../shared/models/small
 """
-import argparse
 import json
 import os
 import sys
 
 from peers import print_table, run_measured
-from workshop import Workshop
-
-DATA = "../shared/data"
+from workshop import Workshop, comparison_parser
 
 
 def parse_arguments():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--program", default="build/tessera")
-    parser.add_argument("--model", default="../shared/models/small")
-    parser.add_argument("--calibration", default=f"{DATA}/books.calibration.txt")
+    parser = comparison_parser(__doc__, "/tmp/tessera-targets")
     parser.add_argument("--profile", default="balanced")
     parser.add_argument("--targets", type=int, default=20)
     parser.add_argument("--low", type=float, default=1.8)
     parser.add_argument("--high", type=float, default=8.0)
-    parser.add_argument("--work", default="/tmp/tessera-targets")
     return parser.parse_args()
 
 

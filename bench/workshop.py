@@ -1,4 +1,5 @@
 """A folder in which a comparison keeps what it has made, so that it can be stopped and continued."""
+import argparse
 import hashlib
 import json
 import os
@@ -14,6 +15,27 @@ EMBEDDING_TYPE_WITHOUT_IMPORTANCE = "Q4_0"
 # What llama-perplexity --kl-divergence prints at its end.
 FIGURES = {"kld": r"Mean\s+KLD:\s+(\S+)", "ppl": r"Mean PPL\(Q\)\s+:\s+(\S+)",
            "base ppl": r"Mean PPL\(base\)\s+:\s+(\S+)"}
+
+DATA = "../shared/data"
+
+
+def comparison_parser(description, work):
+    """The options of every comparison on a model; `work` is the default folder of its workshop."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--program", default="build/tessera")
+    parser.add_argument("--model", default="../shared/models/small")
+    parser.add_argument("--calibration", default=f"{DATA}/books.calibration.txt")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--work", default=work, help="below /tmp, or wherever llama.cpp can read")
+    return parser
+
+
+def divergence_parser(description, work):
+    """The same for comparisons by divergence, on the first windows of some texts."""
+    parser = comparison_parser(description, work)
+    parser.add_argument("--texts", nargs="+", default=[f"{DATA}/wiki.test.txt", f"{DATA}/books.test.txt"])
+    parser.add_argument("--chunks", type=int, default=20)
+    return parser
 
 
 def sha256(path):
@@ -68,36 +90,35 @@ class DivergenceWorkshop(Workshop):
     tokens of some texts. Results are kept under the hash of the file, so that only files that changed are measured
     again."""
 
-    def __init__(self, folder, peers, texts, chunks, threads):
-        super().__init__(folder)
+    def __init__(self, arguments, peers):
+        """`arguments` of divergence_parser. Makes the F16 file, llama-imatrix's matrix of 64 windows, and the file's logits
+        on all texts."""
+        super().__init__(arguments.work)
+        self.arguments = arguments
         self.peers = peers
-        self.texts = texts
-        self.chunks = chunks
-        self.threads = threads
+        self.texts = arguments.texts
         self.results_path = self.path("results.json")
         self.results = {}
         if os.path.exists(self.results_path):
             with open(self.results_path) as file:
                 self.results = json.load(file)
 
-    def prepare(self, program, model, calibration, calibration_chunks=64):
-        """Makes the F16 file, llama-imatrix's matrix of it, and its logits on all texts."""
-        self.model = self.f16_model(program, model)
-        self.imatrix = self.llama_imatrix(self.peers, self.model, calibration, calibration_chunks, self.threads)
+        self.model = self.f16_model(arguments.program, arguments.model)
+        self.imatrix = self.llama_imatrix(peers, self.model, arguments.calibration, 64, arguments.threads)
         for text in self.texts:
-            self.make_once(self.base_logits(text), self.peers.command(
-                "llama-perplexity", "-m", self.model, "-f", self.copied_text(text), "-c", 512, "--chunks", self.chunks,
-                "-t", self.threads, "--save-all-logits", self.base_logits(text)))
+            self.make_once(self.base_logits(text), peers.command(
+                "llama-perplexity", "-m", self.model, "-f", self.copied_text(text), "-c", 512, "--chunks",
+                arguments.chunks, "-t", arguments.threads, "--save-all-logits", self.base_logits(text)))
 
     def base_logits(self, text):
-        return self.path(f"{os.path.basename(self.model)}.{text_name(text)}.{self.chunks}.logits")
+        return self.path(f"{os.path.basename(self.model)}.{text_name(text)}.{self.arguments.chunks}.logits")
 
     def figures(self, path, text):
         """{"kld", "ppl", "base ppl"} of the file on `text`, measured or remembered."""
-        key = f"{sha256(path)} {text_name(text)} {self.chunks} figures"
+        key = f"{sha256(path)} {text_name(text)} {self.arguments.chunks} figures"
         if key not in self.results:
-            command = self.peers.command("llama-perplexity", "-m", path, "-t", self.threads, "-c", 512, "--chunks",
-                                         self.chunks, "--kl-divergence", "--kl-divergence-base",
+            command = self.peers.command("llama-perplexity", "-m", path, "-t", self.arguments.threads, "-c", 512, "--chunks",
+                                         self.arguments.chunks, "--kl-divergence", "--kl-divergence-base",
                                          self.base_logits(text))
             output = printed(command, r"Mean\s+KLD:\s+\S+")
             self.results[key] = {name: float(re.search(pattern, output)[1]) for name, pattern in FIGURES.items()}

@@ -1,6 +1,6 @@
 // tessera plan: everything of a quantization but the encoding. The plan is printed, and saved in the form
 // that the ending of a name asks for: .yaml to edit and give back with --plan, .json the report, .txt for
-// llama-quantize's --tensor-type-file.
+// llama-quantize's --tensor-type-file, .gguf the importance it was made with, for llama-quantize's --imatrix.
 #include <fmt/format.h>
 
 #include <algorithm>

@@ -105,6 +105,7 @@ void plan_from_file(const PlanJob& job, QuantizeReport& report) {
   }
   stages::require_importance(report.plan, report.importance, std::nullopt);
   report.header = document.header;
+  report.header.predicted_loss.reset();  // of the plan as it was before anyone edited it
   report.settings["plan"] = job.settings.plan_file->string();
 }
 
