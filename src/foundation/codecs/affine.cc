@@ -18,7 +18,9 @@
 
 #include "foundation/codecs/affine_fit-inl.h"
 #include "foundation/codecs/decode_lanes-inl.h"
+#include "foundation/codecs/feedback-inl.h"
 #include "foundation/codecs/lane_math-inl.h"
+#include "foundation/codecs/lane_scales-inl.h"
 #include "foundation/codecs/pack_words-inl.h"
 #include "foundation/codecs/tile_encoder-inl.h"
 
@@ -73,6 +75,28 @@ struct AffineFormat {
     hn::Store(hn::NearestInt(q), LaneIntTag(), code);
   }
 
+  static constexpr std::size_t kSubBlocks = 1;
+  static constexpr ScaleFreedom kFreedom{.unit = true, .minimum_unit = true};
+  static LaneVector nearest_unit_to(LaneVector exact) { return nearest_positive_half(exact); }
+  static LaneVector nearest_minimum_unit_to(LaneVector exact) { return round_to_half(LaneTag(), exact); }
+  static void get_scales(const Scales& scales, LaneScales<1>& result) {
+    const LaneTag d;
+    result.reset();
+    hn::Store(hn::Load(d, scales.scale), d, result.unit);
+    hn::Store(hn::Neg(hn::Load(d, scales.offset)), d, result.minimum_unit);
+    hn::Store(hn::Set(d, 1.0f), d, result.minimum);
+  }
+  static void set_scales(const LaneScales<1>& from, Scales& scales) {
+    const LaneTag d;
+    hn::Store(hn::Load(d, from.unit), d, scales.scale);
+    hn::Store(inverse_or_zero(from.scale(0)), d, scales.inverse);
+    hn::Store(hn::Neg(hn::Load(d, from.minimum_unit)), d, scales.offset);
+  }
+  static void values(const Scales&, std::size_t, const std::int32_t* code, float* v) {
+    const LaneTag d;
+    hn::Store(hn::Add(hn::ConvertTo(d, hn::Load(LaneIntTag(), code)), hn::Set(d, 0.0f)), d, v);
+  }
+
   static WordVector scale_and_offset_bits(const Scales& scales) {
     const LaneTag d;
     const auto offset = half_bits(d, hn::Load(d, scales.offset));
@@ -106,7 +130,13 @@ struct Q5_1 : AffineFormat<31> {
 };
 
 void encode_q4_1(const EncodeInput& input, std::byte* out) { encode_rows<Q4_1>(input, out); }
+void feedback_q4_1(const FeedbackInput& input, kernels::MatrixProducts& products, std::byte* out) {
+  encode_rows_with_feedback<Q4_1>(input, products, out);
+}
 void encode_q5_1(const EncodeInput& input, std::byte* out) { encode_rows<Q5_1>(input, out); }
+void feedback_q5_1(const FeedbackInput& input, kernels::MatrixProducts& products, std::byte* out) {
+  encode_rows_with_feedback<Q5_1>(input, products, out);
+}
 
 /// y = code * scale + offset, two roundings as ggml's (the product is exact, so one in effect).
 inline void store_affine(CodeVector code, float scale, float offset, float* y) {
@@ -148,7 +178,9 @@ namespace tessera::codecs {
 namespace {
 
 HWY_EXPORT(encode_q4_1);
+HWY_EXPORT(feedback_q4_1);
 HWY_EXPORT(encode_q5_1);
+HWY_EXPORT(feedback_q5_1);
 HWY_EXPORT(decode_q4_1);
 HWY_EXPORT(decode_q5_1);
 
@@ -165,6 +197,10 @@ const BlockCodec kQ4_1(
     [](const EncodeInput& input, Out out) {
       HWY_DYNAMIC_DISPATCH(encode_q4_1)
       (input, out.data());
+    },
+    [](const FeedbackInput& input, kernels::MatrixProducts& products, std::span<std::byte> out) {
+      HWY_DYNAMIC_DISPATCH(feedback_q4_1)
+      (input, products, out.data());
     });
 const BlockCodec kQ5_1(
     ElementType::Q5_1,
@@ -175,6 +211,10 @@ const BlockCodec kQ5_1(
     [](const EncodeInput& input, Out out) {
       HWY_DYNAMIC_DISPATCH(encode_q5_1)
       (input, out.data());
+    },
+    [](const FeedbackInput& input, kernels::MatrixProducts& products, std::span<std::byte> out) {
+      HWY_DYNAMIC_DISPATCH(feedback_q5_1)
+      (input, products, out.data());
     });
 
 }  // namespace

@@ -18,6 +18,7 @@
 #include <cstdint>
 
 #include "foundation/codecs/affine_super_block-inl.h"
+#include "foundation/codecs/lane_scales-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace tessera::codecs::HWY_NAMESPACE {
@@ -74,6 +75,40 @@ struct AffineSuperBlockFormat {
     const auto q =
         round_and_clamp(hn::Mul(above_minimum, hn::Load(tag, scales.inverse[s])), 0.0f, Spec::kMaxCode);
     store_integers(q, 0.0f, code);
+  }
+
+  static constexpr ScaleFreedom kFreedom{
+      .unit = true, .multiples = true, .minimum_unit = true, .minima = true};
+  static LaneVector nearest_unit_to(LaneVector exact) { return nearest_positive_half(exact); }
+  static LaneVector nearest_minimum_unit_to(LaneVector exact) { return nearest_positive_half(exact); }
+  static LaneVector nearest_multiple_to(LaneVector exact) {
+    return round_and_clamp(exact, 0.0f, Spec::kMaxScale);
+  }
+  static LaneVector nearest_minimum_to(LaneVector exact) {
+    return round_and_clamp(exact, 0.0f, Spec::kMaxScale);
+  }
+  static void get_scales(const Scales& scales, LaneScales<kSubBlocks>& result) {
+    const LaneTag tag;
+    hn::Store(hn::Load(tag, scales.d), tag, result.unit);
+    hn::Store(hn::Load(tag, scales.dmin), tag, result.minimum_unit);
+    for (std::size_t i = 0; i < kSubBlocks * kLanes; i += kLanes) {
+      hn::Store(hn::ConvertTo(tag, hn::Load(LaneIntTag(), scales.scale_code + i)), tag, result.multiple + i);
+      hn::Store(hn::ConvertTo(tag, hn::Load(LaneIntTag(), scales.minimum_code + i)), tag, result.minimum + i);
+    }
+  }
+  static void set_scales(const LaneScales<kSubBlocks>& from, Scales& scales) {
+    const LaneTag tag;
+    hn::Store(hn::Load(tag, from.unit), tag, scales.d);
+    hn::Store(hn::Load(tag, from.minimum_unit), tag, scales.dmin);
+    for (std::size_t s = 0; s < kSubBlocks; ++s) {
+      hn::Store(inverse_or_zero(from.scale(s)), tag, scales.inverse[s]);
+      hn::Store(from.offset(s), tag, scales.minimum[s]);
+      store_integers(hn::Load(tag, from.multiple + s * kLanes), 0.0f, scales.scale_code + s * kLanes);
+      store_integers(hn::Load(tag, from.minimum + s * kLanes), 0.0f, scales.minimum_code + s * kLanes);
+    }
+  }
+  static void values(const Scales&, std::size_t, const std::int32_t* code, float* v) {
+    hn::Store(hn::ConvertTo(LaneTag(), hn::Load(LaneIntTag(), code)), LaneTag(), v);
   }
 };
 

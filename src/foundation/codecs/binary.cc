@@ -18,7 +18,9 @@
 #include <hwy/highway.h>
 
 #include "foundation/codecs/decode_lanes-inl.h"
+#include "foundation/codecs/feedback-inl.h"
 #include "foundation/codecs/half-inl.h"
+#include "foundation/codecs/lane_scales-inl.h"
 #include "foundation/codecs/pack_words-inl.h"
 #include "foundation/codecs/tile_encoder-inl.h"
 
@@ -59,6 +61,22 @@ struct Q1_0 {
     hn::Store(hn::IfThenElseZero(positive, hn::Set(di, 1)), di, code);
   }
 
+  static constexpr std::size_t kSubBlocks = 1;
+  static constexpr ScaleFreedom kFreedom{.unit = true};
+  static LaneVector nearest_unit_to(LaneVector exact) { return nearest_positive_half(exact); }
+  static void get_scales(const Scales& scales, LaneScales<1>& result) {
+    result.reset();
+    std::memcpy(result.unit, scales.scale, sizeof(scales.scale));
+  }
+  static void set_scales(const LaneScales<1>& from, Scales& scales) {
+    std::memcpy(scales.scale, from.unit, sizeof(scales.scale));
+  }
+  static void values(const Scales&, std::size_t, const std::int32_t* code, float* v) {
+    const LaneTag d;
+    const auto bit = hn::ConvertTo(d, hn::Load(LaneIntTag(), code));
+    hn::Store(hn::Sub(hn::Add(bit, bit), hn::Set(d, 1.0f)), d, v);
+  }
+
   static void pack_words(const Scales& scales, const std::int32_t* codes, std::uint32_t* words) {
     const std::array parts{join_codes<1, 32>(codes, 0), join_codes<1, 32>(codes, 32),
                            join_codes<1, 32>(codes, 64), join_codes<1, 32>(codes, 96)};
@@ -67,6 +85,9 @@ struct Q1_0 {
 };
 
 void encode_q1_0(const EncodeInput& input, std::byte* out) { encode_rows<Q1_0>(input, out); }
+void feedback_q1_0(const FeedbackInput& input, kernels::MatrixProducts& products, std::byte* out) {
+  encode_rows_with_feedback<Q1_0>(input, products, out);
+}
 
 void decode_q1_0(const std::byte* block, float* y, std::size_t count) {
   const CodeTag di;
@@ -90,6 +111,7 @@ namespace tessera::codecs {
 namespace {
 
 HWY_EXPORT(encode_q1_0);
+HWY_EXPORT(feedback_q1_0);
 HWY_EXPORT(decode_q1_0);
 
 const BlockCodec kQ1_0(
@@ -99,6 +121,10 @@ const BlockCodec kQ1_0(
     },
     [](const EncodeInput& input, std::span<std::byte> out) {
       HWY_DYNAMIC_DISPATCH(encode_q1_0)(input, out.data());
+    },
+    [](const FeedbackInput& input, kernels::MatrixProducts& products, std::span<std::byte> out) {
+      HWY_DYNAMIC_DISPATCH(feedback_q1_0)
+      (input, products, out.data());
     });
 
 }  // namespace

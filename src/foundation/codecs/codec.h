@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <span>
 
+#include "foundation/codecs/feedback.h"
 #include "foundation/tensor/element_type.h"
 
 namespace tessera::codecs {
@@ -32,6 +33,11 @@ class Codec {
 
   /// Encodes whole rows, one after the other, into rows() * row_bytes(type(), columns) bytes. On one thread.
   virtual void encode(const EncodeInput& input, std::span<std::byte> blocks) const = 0;
+
+  /// The same with error feedback (feedback-inl.h). Types without blocks, which have no errors to speak of,
+  /// encode as always.
+  virtual void encode_with_feedback(const FeedbackInput& input, kernels::MatrixProducts& products,
+                                    std::span<std::byte> blocks) const = 0;
 };
 
 /// The codec of a weight type (is_weight_type(type) holds).

@@ -14,6 +14,7 @@
 #include <hwy/foreach_target.h>  // must come before highway.h
 #include <hwy/highway.h>
 
+#include "foundation/codecs/feedback-inl.h"
 #include "foundation/codecs/grid_format-inl.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -42,6 +43,11 @@ void encode_grid_rows(ElementType type, const EncodeInput& input, std::byte* out
   with_format(type, [&](auto format) { encode_rows<decltype(format)>(input, out); });
 }
 
+void feedback_grid_rows(ElementType type, const FeedbackInput& input, kernels::MatrixProducts& products,
+                        std::byte* out) {
+  with_format(type, [&](auto format) { encode_rows_with_feedback<decltype(format)>(input, products, out); });
+}
+
 void decode_grid_blocks(ElementType type, const std::byte* blocks, float* weights, std::size_t count) {
   with_format(type, [&](auto format) {
     using Format = decltype(format);
@@ -57,6 +63,7 @@ namespace tessera::codecs {
 namespace {
 
 HWY_EXPORT(encode_grid_rows);
+HWY_EXPORT(feedback_grid_rows);
 HWY_EXPORT(decode_grid_blocks);
 
 class GridCodec final : public Codec {
@@ -68,6 +75,10 @@ class GridCodec final : public Codec {
   }
   void encode(const EncodeInput& input, std::span<std::byte> blocks) const override {
     HWY_DYNAMIC_DISPATCH(encode_grid_rows)(type_, input, blocks.data());
+  }
+  void encode_with_feedback(const FeedbackInput& input, kernels::MatrixProducts& products,
+                            std::span<std::byte> blocks) const override {
+    HWY_DYNAMIC_DISPATCH(feedback_grid_rows)(type_, input, products, blocks.data());
   }
 
  private:

@@ -47,13 +47,13 @@ struct GridColumns {
 /// three bits gives up its unimportant columns, and the KL divergence on text unlike the calibration text is
 /// the worse for it: models/small in IQ2_XXS, 0.046 with power 1, 0.039 with 0.7, 0.035 with 0.5 (0.039:
 /// ggml).
-inline constexpr float kImportancePower = 0.55f;
+inline constexpr float kGridImportancePower = 0.55f;
 
 template <class Layout>
 void prepare_columns(const float* importance, GridColumns<Layout>& columns) {
   using Sizes = GridSizes<Layout>;
   for (std::size_t i = 0; i < Layout::kBlockWeights; ++i) {
-    columns.importance[i] = std::pow(importance[i], kImportancePower);
+    columns.importance[i] = importance[i];
   }
   for (std::size_t half = 0; half < 2 * Sizes::kVectors * Sizes::kGroups; ++half) {
     const float* w = columns.importance + half * Sizes::kHalfWidth;

@@ -46,6 +46,7 @@
 #include "foundation/codecs/grid_block.h"
 #include "foundation/codecs/grid_scales-inl.h"
 #include "foundation/codecs/grid_search-inl.h"
+#include "foundation/codecs/lane_scales-inl.h"
 #include "foundation/codecs/tile_encoder-inl.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -56,6 +57,7 @@ struct GridFormat : Layout {
   using Sizes = GridSizes<Layout>;
   using Columns = GridColumns<Layout>;
   using Scales = GridScales<Layout>;
+  static constexpr float kImportancePower = kGridImportancePower;
 
   static void prepare(const float* importance, Columns& columns) {
     prepare_columns<Layout>(importance, columns);
@@ -86,6 +88,54 @@ struct GridFormat : Layout {
       unpacked.codes[i] = static_cast<std::uint32_t>(codes[i * kLanes + lane]);
     }
     Layout::write(unpacked, block);
+  }
+
+  static constexpr std::size_t kSubBlocks = Sizes::kSubBlocks;
+  static constexpr ScaleFreedom kFreedom{.unit = true, .multiples = true};
+  static LaneVector nearest_unit_to(LaneVector exact) { return nearest_positive_half(exact); }
+  /// kScaleUnit * 1, 3, .. 31.
+  static LaneVector nearest_multiple_to(LaneVector exact) {
+    const LaneTag d;
+    const LaneVector pairs = hn::MulSub(exact, hn::Set(d, 0.5f / Layout::kScaleUnit), hn::Set(d, 0.5f));
+    const LaneVector sub_scale = round_and_clamp(pairs, 0.0f, 15.0f);
+    return hn::MulAdd(sub_scale, hn::Set(d, 2 * Layout::kScaleUnit), hn::Set(d, Layout::kScaleUnit));
+  }
+  static void get_scales(const Scales& scales, LaneScales<kSubBlocks>& result) {
+    const LaneTag d;
+    result.reset();
+    hn::Store(half_to_float(d, hn::Load(hn::RebindToUnsigned<LaneTag>(), scales.half_scale)), d, result.unit);
+    for (std::size_t s = 0; s < kSubBlocks; ++s) {
+      const LaneVector sub_scale = hn::ConvertTo(d, hn::Load(LaneIntTag(), scales.sub_scales[s]));
+      hn::Store(hn::MulAdd(sub_scale, hn::Set(d, 2 * Layout::kScaleUnit), hn::Set(d, Layout::kScaleUnit)), d,
+                result.multiple + s * kLanes);
+    }
+  }
+  static void set_scales(const LaneScales<kSubBlocks>& from, Scales& scales) {
+    const LaneTag d;
+    hn::Store(half_bits(d, hn::Load(d, from.unit)), hn::RebindToUnsigned<LaneTag>(), scales.half_scale);
+    for (std::size_t s = 0; s < kSubBlocks; ++s) {
+      const LaneVector pairs = hn::MulSub(hn::Load(d, from.multiple + s * kLanes),
+                                          hn::Set(d, 0.5f / Layout::kScaleUnit), hn::Set(d, 0.5f));
+      hn::Store(hn::NearestInt(pairs), LaneIntTag(), scales.sub_scales[s]);
+      hn::Store(inverse_or_zero(from.scale(s)), d, scales.inverse[s]);
+    }
+  }
+  static void values(const Scales&, std::size_t, const std::int32_t* code, float* v) {
+    const LaneTag d;
+    const LaneIntTag di;
+    const LaneIntVector codes = hn::Load(di, code);
+    const LaneIntVector signs = hn::ShiftRight<Layout::kIndexBits * Sizes::kVectors>(codes);
+    constexpr std::int32_t kIndexMask = (1 << Layout::kIndexBits) - 1;
+    for (std::size_t i = 0; i < Layout::kGroupWeights; ++i) {
+      const int shift = static_cast<int>(i / Sizes::kWidth * Layout::kIndexBits);
+      const auto index = hn::And(hn::ShiftRightSame(codes, shift), hn::Set(di, kIndexMask));
+      const auto place = hn::Add(hn::Mul(index, hn::Set(di, Sizes::kWidth)),
+                                 hn::Set(di, static_cast<std::int32_t>(i % Sizes::kWidth)));
+      const LaneVector magnitude = hn::GatherIndex(d, codebook_magnitudes<Layout>().data(), place);
+      const auto negative = hn::And(hn::ShiftRightSame(signs, static_cast<int>(i)), hn::Set(di, 1));
+      const auto sign = hn::BitCast(d, hn::ShiftLeft<31>(negative));
+      hn::Store(hn::Xor(magnitude, sign), d, v + i * kLanes);
+    }
   }
 
  private:

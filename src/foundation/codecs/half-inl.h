@@ -62,6 +62,17 @@ hn::Vec<D> round_to_half(D d, hn::Vec<D> value) {
   return hn::CopySign(hn::IfThenElse(is_subnormal, subnormal, hn::BitCast(d, rounded)), value);
 }
 
+/// The value of a finite half, whose bits are the low 16.
+template <class D>
+hn::Vec<D> half_to_float(D d, hn::Vec<hn::RebindToUnsigned<D>> bits) {
+  const hn::RebindToUnsigned<D> du;
+  const auto magnitude = hn::ShiftLeft<13>(hn::And(bits, hn::Set(du, 0x7FFFu)));
+  const auto sign = hn::ShiftLeft<16>(hn::And(bits, hn::Set(du, 0x8000u)));
+  // As float bits the exponent is 112 too small, also of subnormals.
+  const auto value = hn::Mul(hn::BitCast(d, magnitude), hn::Set(d, 0x1p112f));
+  return hn::Or(value, hn::BitCast(d, sign));
+}
+
 }  // namespace tessera::codecs::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 

@@ -35,6 +35,7 @@
 #include "foundation/codecs/iq1_search-inl.h"
 #include "foundation/codecs/lane_math-inl.h"
 #include "foundation/codecs/lane_range-inl.h"
+#include "foundation/codecs/lane_scales-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace tessera::codecs::HWY_NAMESPACE {
@@ -43,13 +44,31 @@ inline constexpr std::size_t kIq1BlockWeights = 256;
 inline constexpr std::size_t kIq1BlockOctets = kIq1BlockWeights / kOctet;
 inline constexpr int kIq1Multiples = 8;  ///< 1, 3, ... 15
 
-/// What becomes of the importance of a block's columns: weights of the error.
-inline constexpr float kIq1ImportanceExponent = 0.8f;
-inline void temper_importance(const float* importance, float* weights) {
-  for (std::size_t i = 0; i < kIq1BlockWeights; ++i) {
-    weights[i] = std::pow(importance[i], kIq1ImportanceExponent);
+inline constexpr float kIq1ImportancePower = 0.8f;
+
+/// What error feedback asks of both formats, beside their scales (lane_scales-inl.h).
+struct Iq1Feedback {
+  static constexpr ScaleFreedom kFreedom{.unit = true, .multiples = true};
+  static LaneVector nearest_unit_to(LaneVector exact) { return nearest_positive_half(exact); }
+  /// 1, 3, .. 15.
+  static LaneVector nearest_multiple_to(LaneVector exact) {
+    const LaneTag df;
+    const auto pairs = round_and_clamp(hn::MulSub(exact, hn::Set(df, 0.5f), hn::Set(df, 0.5f)), 0.0f, 7.0f);
+    return hn::MulAdd(pairs, hn::Set(df, 2.0f), hn::Set(df, 1.0f));
   }
-}
+  /// The ternary vector of that number, plus `shift`.
+  static void octet_values(LaneIntVector number, LaneVector shift, float* v) {
+    const LaneTag df;
+    const LaneIntTag di;
+    for (std::size_t i = 0; i < kOctet; ++i) {
+      // Division by three for numbers below 2^13.
+      const auto quotient = hn::ShiftRight<16>(hn::Mul(number, hn::Set(di, 21846)));
+      const auto digit = hn::Sub(number, hn::Add(quotient, hn::Add(quotient, quotient)));
+      number = quotient;
+      hn::Store(hn::Add(hn::ConvertTo(df, hn::Sub(digit, hn::Set(di, 1))), shift), df, v + i * kLanes);
+    }
+  }
+};
 
 /// `kSubBlockOctets` octets share a multiple; they share the shift too, unless `kOctetShift`: then each octet
 /// has its own.

@@ -17,13 +17,14 @@
 #include <hwy/foreach_target.h>  // must come before highway.h
 #include <hwy/highway.h>
 
+#include "foundation/codecs/feedback-inl.h"
 #include "foundation/codecs/iq1_fit-inl.h"
 #include "foundation/codecs/lane_math-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace tessera::codecs::HWY_NAMESPACE {
 
-struct Iq1MFormat {
+struct Iq1MFormat : Iq1Feedback {
   static constexpr ElementType kType = ElementType::IQ1_M;
   static constexpr std::size_t kBlockWeights = kIq1BlockWeights;
   static constexpr std::size_t kBlockBytes = 56;
@@ -31,11 +32,13 @@ struct Iq1MFormat {
   static constexpr std::size_t kSubBlocks = 16;
   static constexpr std::int32_t kNegativeShift = 1 << 13;  ///< beside the ternary number in a code
 
+  static constexpr float kImportancePower = kIq1ImportancePower;
+
   struct Columns {
     float weights[kBlockWeights];
   };
   static void prepare(const float* importance, Columns& columns) {
-    temper_importance(importance, columns.weights);
+    std::memcpy(columns.weights, importance, sizeof(columns.weights));
   }
 
   struct Scales {
@@ -83,6 +86,28 @@ struct Iq1MFormat {
     }
   }
 
+  static void get_scales(const Scales& scales, LaneScales<kSubBlocks>& result) {
+    result.reset();
+    std::memcpy(result.unit, scales.d, sizeof(scales.d));
+    std::memcpy(result.multiple, scales.multiple, sizeof(scales.multiple));
+  }
+  static void set_scales(const LaneScales<kSubBlocks>& from, Scales& scales) {
+    std::memcpy(scales.d, from.unit, sizeof(scales.d));
+    std::memcpy(scales.multiple, from.multiple, sizeof(scales.multiple));
+    for (std::size_t b = 0; b < kSubBlocks; ++b) {
+      hn::Store(inverse_or_zero(from.scale(b)), LaneTag(), scales.inverse + b * kLanes);
+    }
+  }
+  static void values(const Scales&, std::size_t, const std::int32_t* code, float* v) {
+    const LaneTag df;
+    const LaneIntTag di;
+    const auto codes = hn::Load(di, code);
+    const auto negative = hn::TestBit(codes, hn::Set(di, kNegativeShift));
+    const auto shift =
+        hn::IfThenElse(hn::RebindMask(df, negative), hn::Set(df, -kIq1Shift), hn::Set(df, kIq1Shift));
+    octet_values(hn::And(codes, hn::Set(di, kNegativeShift - 1)), shift, v);
+  }
+
   static void pack(const Scales& scales, const std::int32_t* codes, std::size_t lane, std::byte* block) {
     std::uint32_t nibbles[32];
     for (std::size_t octet = 0; octet < 32; ++octet) {
@@ -106,6 +131,9 @@ struct Iq1MFormat {
 };
 
 void encode_iq1_m(const EncodeInput& input, std::byte* out) { encode_rows<Iq1MFormat>(input, out); }
+void feedback_iq1_m(const FeedbackInput& input, kernels::MatrixProducts& products, std::byte* out) {
+  encode_rows_with_feedback<Iq1MFormat>(input, products, out);
+}
 
 }  // namespace tessera::codecs::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
@@ -115,6 +143,7 @@ namespace tessera::codecs {
 namespace {
 
 HWY_EXPORT(encode_iq1_m);
+HWY_EXPORT(feedback_iq1_m);
 
 void decode_iq1_m(std::span<const std::byte> blocks, std::span<float> weights) {
   const std::byte* block = blocks.data();
@@ -138,10 +167,14 @@ void encode(const EncodeInput& input, std::span<std::byte> blocks) {
   HWY_DYNAMIC_DISPATCH(encode_iq1_m)(input, blocks.data());
 }
 
+void feedback(const FeedbackInput& input, kernels::MatrixProducts& products, std::span<std::byte> blocks) {
+  HWY_DYNAMIC_DISPATCH(feedback_iq1_m)(input, products, blocks.data());
+}
+
 }  // namespace
 
 const Codec& iq1_m_codec() {
-  static const BlockCodec codec(ElementType::IQ1_M, decode_iq1_m, encode);
+  static const BlockCodec codec(ElementType::IQ1_M, decode_iq1_m, encode, feedback);
   return codec;
 }
 

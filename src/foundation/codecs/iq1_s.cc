@@ -17,24 +17,27 @@
 #include <hwy/foreach_target.h>  // must come before highway.h
 #include <hwy/highway.h>
 
+#include "foundation/codecs/feedback-inl.h"
 #include "foundation/codecs/iq1_fit-inl.h"
 #include "foundation/codecs/lane_math-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace tessera::codecs::HWY_NAMESPACE {
 
-struct Iq1SFormat {
+struct Iq1SFormat : Iq1Feedback {
   static constexpr ElementType kType = ElementType::IQ1_S;
   static constexpr std::size_t kBlockWeights = kIq1BlockWeights;
   static constexpr std::size_t kBlockBytes = 50;
   static constexpr std::size_t kGroupWeights = kOctet;
   static constexpr std::size_t kSubBlocks = 8;
 
+  static constexpr float kImportancePower = kIq1ImportancePower;
+
   struct Columns {
     float weights[kBlockWeights];
   };
   static void prepare(const float* importance, Columns& columns) {
-    temper_importance(importance, columns.weights);
+    std::memcpy(columns.weights, importance, sizeof(columns.weights));
   }
 
   struct Scales {
@@ -80,6 +83,22 @@ struct Iq1SFormat {
     for (std::size_t i = 0; i < kCount; ++i) hn::Store(entries[i].number, LaneIntTag(), codes + i * kLanes);
   }
 
+  static void get_scales(const Scales& scales, LaneScales<kSubBlocks>& result) {
+    result.reset();
+    std::memcpy(result.unit, scales.d, sizeof(scales.d));
+    std::memcpy(result.multiple, scales.multiple, sizeof(scales.multiple));
+  }
+  static void set_scales(const LaneScales<kSubBlocks>& from, Scales& scales) {
+    std::memcpy(scales.d, from.unit, sizeof(scales.d));
+    std::memcpy(scales.multiple, from.multiple, sizeof(scales.multiple));
+    for (std::size_t b = 0; b < kSubBlocks; ++b) {
+      hn::Store(inverse_or_zero(from.scale(b)), LaneTag(), scales.inverse + b * kLanes);
+    }
+  }
+  static void values(const Scales& scales, std::size_t octet, const std::int32_t* code, float* v) {
+    octet_values(hn::Load(LaneIntTag(), code), hn::Load(LaneTag(), scales.shift + octet / 4 * kLanes), v);
+  }
+
   static void pack(const Scales& scales, const std::int32_t* codes, std::size_t lane, std::byte* block) {
     const std::uint16_t d = half_from_float(scales.d[lane]);
     std::memcpy(block, &d, 2);
@@ -97,6 +116,9 @@ struct Iq1SFormat {
 };
 
 void encode_iq1_s(const EncodeInput& input, std::byte* out) { encode_rows<Iq1SFormat>(input, out); }
+void feedback_iq1_s(const FeedbackInput& input, kernels::MatrixProducts& products, std::byte* out) {
+  encode_rows_with_feedback<Iq1SFormat>(input, products, out);
+}
 
 }  // namespace tessera::codecs::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
@@ -106,6 +128,7 @@ namespace tessera::codecs {
 namespace {
 
 HWY_EXPORT(encode_iq1_s);
+HWY_EXPORT(feedback_iq1_s);
 
 void decode_iq1_s(std::span<const std::byte> blocks, std::span<float> weights) {
   const std::byte* block = blocks.data();
@@ -130,10 +153,14 @@ void encode(const EncodeInput& input, std::span<std::byte> blocks) {
   HWY_DYNAMIC_DISPATCH(encode_iq1_s)(input, blocks.data());
 }
 
+void feedback(const FeedbackInput& input, kernels::MatrixProducts& products, std::span<std::byte> blocks) {
+  HWY_DYNAMIC_DISPATCH(feedback_iq1_s)(input, products, blocks.data());
+}
+
 }  // namespace
 
 const Codec& iq1_s_codec() {
-  static const BlockCodec codec(ElementType::IQ1_S, decode_iq1_s, encode);
+  static const BlockCodec codec(ElementType::IQ1_S, decode_iq1_s, encode, feedback);
   return codec;
 }
 

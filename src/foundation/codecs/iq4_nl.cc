@@ -15,6 +15,7 @@
 #include <hwy/foreach_target.h>  // must come before highway.h
 #include <hwy/highway.h>
 
+#include "foundation/codecs/feedback-inl.h"
 #include "foundation/codecs/half-inl.h"
 #include "foundation/codecs/iq4_search-inl.h"
 #include "foundation/codecs/lane_math-inl.h"
@@ -56,6 +57,21 @@ struct Iq4NlFormat {
     hn::Store(level_code(nearest_level(t)), LaneIntTag(), code);
   }
 
+  static constexpr std::size_t kSubBlocks = 1;
+  static constexpr ScaleFreedom kFreedom{.unit = true};
+  static LaneVector nearest_unit_to(LaneVector exact) { return nearest_unit(exact); }
+  static void get_scales(const Scales& scales, LaneScales<1>& result) {
+    result.reset();
+    std::memcpy(result.unit, scales.d, sizeof(scales.d));
+  }
+  static void set_scales(const LaneScales<1>& from, Scales& scales) {
+    std::memcpy(scales.d, from.unit, sizeof(scales.d));
+    hn::Store(inverse_or_zero(from.scale(0)), LaneTag(), scales.inverse);
+  }
+  static void values(const Scales&, std::size_t, const std::int32_t* code, float* v) {
+    hn::Store(level_of_code(hn::Load(LaneIntTag(), code)), LaneTag(), v);
+  }
+
   static void pack(const Scales& scales, const std::int32_t* codes, std::size_t lane, std::byte* block) {
     const std::uint16_t d = half_from_float(scales.d[lane]);
     std::memcpy(block, &d, 2);
@@ -66,6 +82,9 @@ struct Iq4NlFormat {
 };
 
 void encode_iq4_nl(const EncodeInput& input, std::byte* out) { encode_rows<Iq4NlFormat>(input, out); }
+void feedback_iq4_nl(const FeedbackInput& input, kernels::MatrixProducts& products, std::byte* out) {
+  encode_rows_with_feedback<Iq4NlFormat>(input, products, out);
+}
 
 }  // namespace tessera::codecs::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
@@ -75,6 +94,7 @@ namespace tessera::codecs {
 namespace {
 
 HWY_EXPORT(encode_iq4_nl);
+HWY_EXPORT(feedback_iq4_nl);
 
 void decode_iq4_nl(std::span<const std::byte> blocks, std::span<float> weights) {
   const std::byte* block = blocks.data();
@@ -94,10 +114,14 @@ void encode(const EncodeInput& input, std::span<std::byte> blocks) {
   HWY_DYNAMIC_DISPATCH(encode_iq4_nl)(input, blocks.data());
 }
 
+void feedback(const FeedbackInput& input, kernels::MatrixProducts& products, std::span<std::byte> blocks) {
+  HWY_DYNAMIC_DISPATCH(feedback_iq4_nl)(input, products, blocks.data());
+}
+
 }  // namespace
 
 const Codec& iq4_nl_codec() {
-  static const BlockCodec codec(ElementType::IQ4_NL, decode_iq4_nl, encode);
+  static const BlockCodec codec(ElementType::IQ4_NL, decode_iq4_nl, encode, feedback);
   return codec;
 }
 

@@ -22,6 +22,7 @@
 #include "foundation/codecs/iq4_levels.h"
 #include "foundation/codecs/lane_math-inl.h"
 #include "foundation/codecs/lane_range-inl.h"
+#include "foundation/codecs/lane_scales-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace tessera::codecs::HWY_NAMESPACE {
@@ -84,6 +85,13 @@ HWY_INLINE LaneIntVector level_code(const NearestLevel& level) {
   const LaneIntTag di;
   return hn::Add(hn::Add(level.pair, level.pair),
                  hn::IfThenElseZero(hn::RebindMask(di, level.is_odd), hn::Set(di, 1)));
+}
+
+/// The level that a code stands for.
+HWY_INLINE LaneVector level_of_code(LaneIntVector code) {
+  const LaneIntTag di;
+  const auto odd = hn::TestBit(code, hn::Set(di, 1));
+  return level_value({hn::ShiftRight<1>(code), hn::RebindMask(LaneTag(), odd)});
 }
 
 /// sum w x K and sum w K^2 of the codes that a scale leads to.

@@ -19,6 +19,7 @@
 #include <hwy/foreach_target.h>  // must come before highway.h
 #include <hwy/highway.h>
 
+#include "foundation/codecs/feedback-inl.h"
 #include "foundation/codecs/half-inl.h"
 #include "foundation/codecs/iq4_search-inl.h"
 #include "foundation/codecs/lane_math-inl.h"
@@ -27,7 +28,6 @@ HWY_BEFORE_NAMESPACE();
 namespace tessera::codecs::HWY_NAMESPACE {
 namespace {
 
-constexpr std::size_t kSubBlocks = 8;
 constexpr float kLowestSubScale = -32.0f;
 constexpr float kHighestSubScale = 31.0f;
 
@@ -44,6 +44,7 @@ struct Iq4XsFormat {
   static constexpr std::size_t kBlockWeights = 256;
   static constexpr std::size_t kBlockBytes = 136;
   static constexpr std::size_t kGroupWeights = 1;
+  static constexpr std::size_t kSubBlocks = 8;
 
   struct Columns {
     float weights[kBlockWeights];
@@ -66,6 +67,27 @@ struct Iq4XsFormat {
     hn::Store(level_code(nearest_level(hn::Mul(hn::Load(df, x), inverse))), LaneIntTag(), code);
   }
 
+  static constexpr ScaleFreedom kFreedom{.unit = true, .multiples = true};
+  static LaneVector nearest_unit_to(LaneVector exact) { return nearest_unit(exact); }
+  static LaneVector nearest_multiple_to(LaneVector exact) {
+    return round_and_clamp(exact, kLowestSubScale, kHighestSubScale);
+  }
+  static void get_scales(const Scales& scales, LaneScales<kSubBlocks>& result) {
+    result.reset();
+    std::memcpy(result.unit, scales.d, sizeof(scales.d));
+    std::memcpy(result.multiple, scales.sub_scale, sizeof(scales.sub_scale));
+  }
+  static void set_scales(const LaneScales<kSubBlocks>& from, Scales& scales) {
+    std::memcpy(scales.d, from.unit, sizeof(scales.d));
+    std::memcpy(scales.sub_scale, from.multiple, sizeof(scales.sub_scale));
+    for (std::size_t s = 0; s < kSubBlocks; ++s) {
+      hn::Store(inverse_or_zero(from.scale(s)), LaneTag(), scales.inverse + s * kLanes);
+    }
+  }
+  static void values(const Scales&, std::size_t, const std::int32_t* code, float* v) {
+    hn::Store(level_of_code(hn::Load(LaneIntTag(), code)), LaneTag(), v);
+  }
+
   static void pack(const Scales& scales, const std::int32_t* codes, std::size_t lane, std::byte* block);
 };
 
@@ -77,10 +99,10 @@ LaneVector nearest_sub_scale(LaneVector ratio) {
 }
 
 /// The d whose integer multiples come nearest to the sub-blocks' own scales, each weighted by its curvature.
-LaneVector choose_super_scale(const Iq4Scale* fits /*[kSubBlocks]*/) {
+LaneVector choose_super_scale(const Iq4Scale* fits /*[Iq4XsFormat::kSubBlocks]*/) {
   const LaneTag df;
   auto extreme = hn::Zero(df);
-  for (std::size_t b = 0; b < kSubBlocks; ++b) {
+  for (std::size_t b = 0; b < Iq4XsFormat::kSubBlocks; ++b) {
     extreme = hn::IfThenElse(hn::Gt(hn::Abs(fits[b].scale), hn::Abs(extreme)), fits[b].scale, extreme);
   }
   auto least_error = hn::Set(df, hwy::HighestValue<float>());
@@ -89,7 +111,7 @@ LaneVector choose_super_scale(const Iq4Scale* fits /*[kSubBlocks]*/) {
     const auto d = hn::Mul(extreme, hn::Set(df, 1.0f / multiple));
     const auto inverse = inverse_or_zero(d);
     auto error = hn::Zero(df);
-    for (std::size_t b = 0; b < kSubBlocks; ++b) {
+    for (std::size_t b = 0; b < Iq4XsFormat::kSubBlocks; ++b) {
       const auto off = hn::NegMulAdd(d, nearest_sub_scale(hn::Mul(fits[b].scale, inverse)), fits[b].scale);
       error = hn::MulAdd(hn::Mul(off, off), fits[b].curvature, error);
     }
@@ -185,6 +207,9 @@ void Iq4XsFormat::pack(const Scales& scales, const std::int32_t* codes, std::siz
 }
 
 void encode_iq4_xs(const EncodeInput& input, std::byte* out) { encode_rows<Iq4XsFormat>(input, out); }
+void feedback_iq4_xs(const FeedbackInput& input, kernels::MatrixProducts& products, std::byte* out) {
+  encode_rows_with_feedback<Iq4XsFormat>(input, products, out);
+}
 
 }  // namespace tessera::codecs::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
@@ -194,6 +219,7 @@ namespace tessera::codecs {
 namespace {
 
 HWY_EXPORT(encode_iq4_xs);
+HWY_EXPORT(feedback_iq4_xs);
 
 void decode_iq4_xs(std::span<const std::byte> blocks, std::span<float> weights) {
   const std::byte* block = blocks.data();
@@ -219,10 +245,14 @@ void encode(const EncodeInput& input, std::span<std::byte> blocks) {
   HWY_DYNAMIC_DISPATCH(encode_iq4_xs)(input, blocks.data());
 }
 
+void feedback(const FeedbackInput& input, kernels::MatrixProducts& products, std::span<std::byte> blocks) {
+  HWY_DYNAMIC_DISPATCH(feedback_iq4_xs)(input, products, blocks.data());
+}
+
 }  // namespace
 
 const Codec& iq4_xs_codec() {
-  static const BlockCodec codec(ElementType::IQ4_XS, decode_iq4_xs, encode);
+  static const BlockCodec codec(ElementType::IQ4_XS, decode_iq4_xs, encode, feedback);
   return codec;
 }
 

@@ -15,7 +15,9 @@
 #include <hwy/foreach_target.h>  // must come before highway.h
 #include <hwy/highway.h>
 
+#include "foundation/codecs/feedback-inl.h"
 #include "foundation/codecs/fp4_round-inl.h"
+#include "foundation/codecs/lane_scales-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace tessera::codecs::HWY_NAMESPACE {
@@ -82,6 +84,35 @@ struct Mxfp4Format {
     hn::Store(nearest_fp4_code(hn::Mul(hn::Load(df, x), hn::Load(df, scales.inverse))), LaneIntTag(), code);
   }
 
+  static constexpr std::size_t kSubBlocks = 1;
+  static constexpr ScaleFreedom kFreedom{.unit = true};
+  /// The nearest power of two, by ratio.
+  static LaneVector nearest_unit_to(LaneVector exact) {
+    return hn::Div(hn::Set(LaneTag(), 1.0f), inverse_of(byte_near(exact)));
+  }
+  static LaneIntVector byte_near(LaneVector scale) {
+    const LaneTag df;
+    const LaneIntTag di;
+    const auto above = hn::Mul(hn::Max(scale, hn::Set(df, 0x1p-120f)), hn::Set(df, 1.41421356f));
+    const auto exponent = hn::ShiftRight<23>(hn::BitCast(di, above));
+    return hn::Min(hn::Max(hn::Add(exponent, hn::Set(di, 1)), hn::Set(di, kLeastScaleByte)),
+                   hn::Set(di, kLargestScaleByte));
+  }
+  static void get_scales(const Scales& scales, LaneScales<1>& result) {
+    const LaneTag df;
+    result.reset();
+    const auto inverse = inverse_of(hn::Load(LaneIntTag(), scales.byte));
+    hn::Store(hn::Div(hn::Set(df, 1.0f), inverse), df, result.unit);
+  }
+  static void set_scales(const LaneScales<1>& from, Scales& scales) {
+    const auto byte = byte_near(hn::Load(LaneTag(), from.unit));
+    hn::Store(byte, LaneIntTag(), scales.byte);
+    hn::Store(inverse_of(byte), LaneTag(), scales.inverse);
+  }
+  static void values(const Scales&, std::size_t, const std::int32_t* code, float* v) {
+    hn::Store(hn::GatherIndex(LaneTag(), kFp4Levels.data(), hn::Load(LaneIntTag(), code)), LaneTag(), v);
+  }
+
   static void pack(const Scales& scales, const std::int32_t* codes, std::size_t lane, std::byte* block) {
     block[0] = static_cast<std::byte>(scales.byte[lane]);
     for (std::size_t i = 0; i < 16; ++i) {
@@ -91,6 +122,9 @@ struct Mxfp4Format {
 };
 
 void encode_mxfp4(const EncodeInput& input, std::byte* out) { encode_rows<Mxfp4Format>(input, out); }
+void feedback_mxfp4(const FeedbackInput& input, kernels::MatrixProducts& products, std::byte* out) {
+  encode_rows_with_feedback<Mxfp4Format>(input, products, out);
+}
 
 }  // namespace tessera::codecs::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
@@ -100,6 +134,7 @@ namespace tessera::codecs {
 namespace {
 
 HWY_EXPORT(encode_mxfp4);
+HWY_EXPORT(feedback_mxfp4);
 
 /// 2^(byte - 128); bytes 0 and 1 are subnormal floats.
 constexpr float mxfp4_scale(std::uint8_t byte) {
@@ -122,10 +157,14 @@ void encode(const EncodeInput& input, std::span<std::byte> blocks) {
   HWY_DYNAMIC_DISPATCH(encode_mxfp4)(input, blocks.data());
 }
 
+void feedback(const FeedbackInput& input, kernels::MatrixProducts& products, std::span<std::byte> blocks) {
+  HWY_DYNAMIC_DISPATCH(feedback_mxfp4)(input, products, blocks.data());
+}
+
 }  // namespace
 
 const Codec& mxfp4_codec() {
-  static const BlockCodec codec(ElementType::MXFP4, decode_mxfp4, encode);
+  static const BlockCodec codec(ElementType::MXFP4, decode_mxfp4, encode, feedback);
   return codec;
 }
 

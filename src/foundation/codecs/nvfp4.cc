@@ -18,15 +18,16 @@
 #include <hwy/foreach_target.h>  // must come before highway.h
 #include <hwy/highway.h>
 
+#include "foundation/codecs/feedback-inl.h"
 #include "foundation/codecs/fp4_round-inl.h"
 #include "foundation/codecs/lane_math-inl.h"
+#include "foundation/codecs/lane_scales-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace tessera::codecs::HWY_NAMESPACE {
 namespace {
 
 constexpr std::size_t kSubBlock = 16;
-constexpr std::size_t kSubBlocks = 4;
 
 /// Offsets tried from the byte at which the largest magnitude meets level 12: down to clipping it by 1.7, up
 /// to where it meets level 6, beyond which the upper levels are wasted.
@@ -76,6 +77,7 @@ struct Nvfp4Format {
   static constexpr std::size_t kBlockWeights = 64;
   static constexpr std::size_t kBlockBytes = 36;
   static constexpr std::size_t kGroupWeights = 1;
+  static constexpr std::size_t kSubBlocks = 4;
 
   struct Columns {
     float weights[kBlockWeights];
@@ -125,6 +127,26 @@ struct Nvfp4Format {
     hn::Store(nearest_fp4_code(hn::Mul(hn::Load(df, x), inverse)), LaneIntTag(), code);
   }
 
+  static constexpr ScaleFreedom kFreedom{.multiples = true};
+  static LaneVector nearest_multiple_to(LaneVector exact) {
+    return scale_of(byte_near(hn::Max(exact, hn::Zero(LaneTag()))));
+  }
+  static void get_scales(const Scales& scales, LaneScales<kSubBlocks>& result) {
+    result.reset();
+    for (std::size_t i = 0; i < kSubBlocks * kLanes; i += kLanes) {
+      hn::Store(scale_of(hn::Load(LaneIntTag(), scales.byte + i)), LaneTag(), result.multiple + i);
+    }
+  }
+  static void set_scales(const LaneScales<kSubBlocks>& from, Scales& scales) {
+    for (std::size_t s = 0; s < kSubBlocks; ++s) {
+      hn::Store(byte_near(from.scale(s)), LaneIntTag(), scales.byte + s * kLanes);
+      hn::Store(inverse_or_zero(from.scale(s)), LaneTag(), scales.inverse + s * kLanes);
+    }
+  }
+  static void values(const Scales&, std::size_t, const std::int32_t* code, float* v) {
+    hn::Store(hn::GatherIndex(LaneTag(), kFp4Levels.data(), hn::Load(LaneIntTag(), code)), LaneTag(), v);
+  }
+
   static void pack(const Scales& scales, const std::int32_t* codes, std::size_t lane, std::byte* block) {
     for (std::size_t t = 0; t < kSubBlocks; ++t) {
       block[t] = static_cast<std::byte>(scales.byte[t * kLanes + lane]);
@@ -138,6 +160,9 @@ struct Nvfp4Format {
 };
 
 void encode_nvfp4(const EncodeInput& input, std::byte* out) { encode_rows<Nvfp4Format>(input, out); }
+void feedback_nvfp4(const FeedbackInput& input, kernels::MatrixProducts& products, std::byte* out) {
+  encode_rows_with_feedback<Nvfp4Format>(input, products, out);
+}
 
 }  // namespace tessera::codecs::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
@@ -147,6 +172,7 @@ namespace tessera::codecs {
 namespace {
 
 HWY_EXPORT(encode_nvfp4);
+HWY_EXPORT(feedback_nvfp4);
 
 /// s(byte): half of an unsigned E4M3 number. Bit 7 is ignored, except that only byte 127 itself, not 255,
 /// means 0.
@@ -180,10 +206,14 @@ void encode(const EncodeInput& input, std::span<std::byte> blocks) {
   HWY_DYNAMIC_DISPATCH(encode_nvfp4)(input, blocks.data());
 }
 
+void feedback(const FeedbackInput& input, kernels::MatrixProducts& products, std::span<std::byte> blocks) {
+  HWY_DYNAMIC_DISPATCH(feedback_nvfp4)(input, products, blocks.data());
+}
+
 }  // namespace
 
 const Codec& nvfp4_codec() {
-  static const BlockCodec codec(ElementType::NVFP4, decode_nvfp4, encode);
+  static const BlockCodec codec(ElementType::NVFP4, decode_nvfp4, encode, feedback);
   return codec;
 }
 

@@ -113,6 +113,10 @@ class F32Codec final : public Codec {
   void encode(const EncodeInput& input, std::span<std::byte> blocks) const override {
     std::memcpy(blocks.data(), input.weights.data(), input.weights.size_bytes());
   }
+  void encode_with_feedback(const FeedbackInput& input, kernels::MatrixProducts&,
+                            std::span<std::byte> blocks) const override {
+    encode({input.weights, input.columns, {}}, blocks);
+  }
 };
 
 class F16Codec final : public Codec {
@@ -124,6 +128,10 @@ class F16Codec final : public Codec {
   void encode(const EncodeInput& input, std::span<std::byte> blocks) const override {
     HWY_DYNAMIC_DISPATCH(encode_f16)(input.weights.data(), blocks.data(), input.weights.size());
   }
+  void encode_with_feedback(const FeedbackInput& input, kernels::MatrixProducts&,
+                            std::span<std::byte> blocks) const override {
+    encode({input.weights, input.columns, {}}, blocks);
+  }
 };
 
 class Bf16Codec final : public Codec {
@@ -134,6 +142,10 @@ class Bf16Codec final : public Codec {
   }
   void encode(const EncodeInput& input, std::span<std::byte> blocks) const override {
     HWY_DYNAMIC_DISPATCH(encode_bf16)(input.weights.data(), blocks.data(), input.weights.size());
+  }
+  void encode_with_feedback(const FeedbackInput& input, kernels::MatrixProducts&,
+                            std::span<std::byte> blocks) const override {
+    encode({input.weights, input.columns, {}}, blocks);
   }
 };
 

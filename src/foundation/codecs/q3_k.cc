@@ -21,6 +21,7 @@
 #include <hwy/highway.h>
 
 #include "foundation/codecs/decode_lanes-inl.h"
+#include "foundation/codecs/feedback-inl.h"
 #include "foundation/codecs/k_words-inl.h"
 #include "foundation/codecs/signed_super_block_format-inl.h"
 #include "foundation/codecs/tile_encoder-inl.h"
@@ -77,6 +78,9 @@ void decode_q3_k(const std::byte* blocks, float* weights, std::size_t count) {
 }
 
 void encode_q3_k(const EncodeInput& input, std::byte* blocks) { encode_rows<Q3K>(input, blocks); }
+void feedback_q3_k(const FeedbackInput& input, kernels::MatrixProducts& products, std::byte* out) {
+  encode_rows_with_feedback<Q3K>(input, products, out);
+}
 
 }  // namespace tessera::codecs::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
@@ -86,6 +90,7 @@ namespace tessera::codecs {
 
 HWY_EXPORT(decode_q3_k);
 HWY_EXPORT(encode_q3_k);
+HWY_EXPORT(feedback_q3_k);
 
 const Codec& q3_k_codec() {
   static const BlockCodec codec(
@@ -95,6 +100,10 @@ const Codec& q3_k_codec() {
       },
       [](const EncodeInput& input, std::span<std::byte> blocks) {
         HWY_DYNAMIC_DISPATCH(encode_q3_k)(input, blocks.data());
+      },
+      [](const FeedbackInput& input, kernels::MatrixProducts& products, std::span<std::byte> out) {
+        HWY_DYNAMIC_DISPATCH(feedback_q3_k)
+        (input, products, out.data());
       });
   return codec;
 }

@@ -20,6 +20,7 @@
 
 #include "foundation/codecs/affine_super_block_format-inl.h"
 #include "foundation/codecs/decode_lanes-inl.h"
+#include "foundation/codecs/feedback-inl.h"
 #include "foundation/codecs/k_words-inl.h"
 #include "foundation/codecs/tile_encoder-inl.h"
 
@@ -64,6 +65,9 @@ void decode_q4_k(const std::byte* blocks, float* weights, std::size_t count) {
 }
 
 void encode_q4_k(const EncodeInput& input, std::byte* blocks) { encode_rows<Q4K>(input, blocks); }
+void feedback_q4_k(const FeedbackInput& input, kernels::MatrixProducts& products, std::byte* out) {
+  encode_rows_with_feedback<Q4K>(input, products, out);
+}
 
 }  // namespace tessera::codecs::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
@@ -73,6 +77,7 @@ namespace tessera::codecs {
 
 HWY_EXPORT(decode_q4_k);
 HWY_EXPORT(encode_q4_k);
+HWY_EXPORT(feedback_q4_k);
 
 const Codec& q4_k_codec() {
   static const BlockCodec codec(
@@ -82,6 +87,10 @@ const Codec& q4_k_codec() {
       },
       [](const EncodeInput& input, std::span<std::byte> blocks) {
         HWY_DYNAMIC_DISPATCH(encode_q4_k)(input, blocks.data());
+      },
+      [](const FeedbackInput& input, kernels::MatrixProducts& products, std::span<std::byte> out) {
+        HWY_DYNAMIC_DISPATCH(feedback_q4_k)
+        (input, products, out.data());
       });
   return codec;
 }

@@ -21,6 +21,7 @@
 
 #include "foundation/codecs/affine_super_block_format-inl.h"
 #include "foundation/codecs/decode_lanes-inl.h"
+#include "foundation/codecs/feedback-inl.h"
 #include "foundation/codecs/k_words-inl.h"
 #include "foundation/codecs/tile_encoder-inl.h"
 
@@ -67,6 +68,9 @@ void decode_q5_k(const std::byte* blocks, float* weights, std::size_t count) {
 }
 
 void encode_q5_k(const EncodeInput& input, std::byte* blocks) { encode_rows<Q5K>(input, blocks); }
+void feedback_q5_k(const FeedbackInput& input, kernels::MatrixProducts& products, std::byte* out) {
+  encode_rows_with_feedback<Q5K>(input, products, out);
+}
 
 }  // namespace tessera::codecs::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
@@ -76,6 +80,7 @@ namespace tessera::codecs {
 
 HWY_EXPORT(decode_q5_k);
 HWY_EXPORT(encode_q5_k);
+HWY_EXPORT(feedback_q5_k);
 
 const Codec& q5_k_codec() {
   static const BlockCodec codec(
@@ -85,6 +90,10 @@ const Codec& q5_k_codec() {
       },
       [](const EncodeInput& input, std::span<std::byte> blocks) {
         HWY_DYNAMIC_DISPATCH(encode_q5_k)(input, blocks.data());
+      },
+      [](const FeedbackInput& input, kernels::MatrixProducts& products, std::span<std::byte> out) {
+        HWY_DYNAMIC_DISPATCH(feedback_q5_k)
+        (input, products, out.data());
       });
   return codec;
 }

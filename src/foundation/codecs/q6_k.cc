@@ -20,6 +20,7 @@
 #include <hwy/highway.h>
 
 #include "foundation/codecs/decode_lanes-inl.h"
+#include "foundation/codecs/feedback-inl.h"
 #include "foundation/codecs/k_words-inl.h"
 #include "foundation/codecs/signed_super_block_format-inl.h"
 #include "foundation/codecs/tile_encoder-inl.h"
@@ -73,6 +74,9 @@ void decode_q6_k(const std::byte* blocks, float* weights, std::size_t count) {
 }
 
 void encode_q6_k(const EncodeInput& input, std::byte* blocks) { encode_rows<Q6K>(input, blocks); }
+void feedback_q6_k(const FeedbackInput& input, kernels::MatrixProducts& products, std::byte* out) {
+  encode_rows_with_feedback<Q6K>(input, products, out);
+}
 
 }  // namespace tessera::codecs::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
@@ -82,6 +86,7 @@ namespace tessera::codecs {
 
 HWY_EXPORT(decode_q6_k);
 HWY_EXPORT(encode_q6_k);
+HWY_EXPORT(feedback_q6_k);
 
 const Codec& q6_k_codec() {
   static const BlockCodec codec(
@@ -91,6 +96,10 @@ const Codec& q6_k_codec() {
       },
       [](const EncodeInput& input, std::span<std::byte> blocks) {
         HWY_DYNAMIC_DISPATCH(encode_q6_k)(input, blocks.data());
+      },
+      [](const FeedbackInput& input, kernels::MatrixProducts& products, std::span<std::byte> out) {
+        HWY_DYNAMIC_DISPATCH(feedback_q6_k)
+        (input, products, out.data());
       });
   return codec;
 }

@@ -17,6 +17,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "foundation/codecs/lane_scales-inl.h"
 #include "foundation/codecs/signed_super_block-inl.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -61,6 +62,35 @@ struct SignedSuperBlockFormat {
     const auto inverse = hn::Load(tag, scales.inverse[group / Spec::kSubBlockWeights]);
     const auto q = IntegerLevels<Spec::kMinCode, Spec::kMaxCode>::nearest(hn::Mul(hn::Load(tag, x), inverse));
     store_integers(q, Spec::kMinCode, code);
+  }
+
+  static constexpr ScaleFreedom kFreedom{.unit = true, .multiples = true};
+  static LaneVector nearest_unit_to(LaneVector exact) { return nearest_unit(exact); }
+  static LaneVector nearest_multiple_to(LaneVector exact) {
+    return round_and_clamp(exact, Spec::kMinScale, Spec::kMaxScale);
+  }
+  static void get_scales(const Scales& scales, LaneScales<kSubBlocks>& result) {
+    const LaneTag tag;
+    result.reset();
+    hn::Store(hn::Load(tag, scales.d), tag, result.unit);
+    for (std::size_t i = 0; i < kSubBlocks * kLanes; i += kLanes) {
+      const auto code = hn::ConvertTo(tag, hn::Load(LaneIntTag(), scales.scale_code + i));
+      hn::Store(hn::Add(code, hn::Set(tag, Spec::kMinScale)), tag, result.multiple + i);
+    }
+  }
+  static void set_scales(const LaneScales<kSubBlocks>& from, Scales& scales) {
+    const LaneTag tag;
+    hn::Store(hn::Load(tag, from.unit), tag, scales.d);
+    for (std::size_t s = 0; s < kSubBlocks; ++s) {
+      hn::Store(inverse_or_zero(from.scale(s)), tag, scales.inverse[s]);
+      store_integers(hn::Load(tag, from.multiple + s * kLanes), Spec::kMinScale,
+                     scales.scale_code + s * kLanes);
+    }
+  }
+  static void values(const Scales&, std::size_t, const std::int32_t* code, float* v) {
+    const LaneTag tag;
+    const auto q = hn::ConvertTo(tag, hn::Load(LaneIntTag(), code));
+    hn::Store(hn::Add(q, hn::Set(tag, float{Spec::kMinCode})), tag, v);
   }
 };
 

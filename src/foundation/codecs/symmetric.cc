@@ -21,7 +21,9 @@
 #include <hwy/highway.h>
 
 #include "foundation/codecs/decode_lanes-inl.h"
+#include "foundation/codecs/feedback-inl.h"
 #include "foundation/codecs/lane_math-inl.h"
+#include "foundation/codecs/lane_scales-inl.h"
 #include "foundation/codecs/pack_words-inl.h"
 #include "foundation/codecs/symmetric_fit-inl.h"
 #include "foundation/codecs/tile_encoder-inl.h"
@@ -65,6 +67,22 @@ struct SymmetricFormat {
     const auto q = hn::Clamp(value, hn::Set(d, float{kLow}), hn::Set(d, float{kHigh}));
     const LaneIntTag di;
     hn::Store(hn::Sub(hn::NearestInt(q), hn::Set(di, kLow)), di, code);
+  }
+
+  static constexpr std::size_t kSubBlocks = 1;
+  static constexpr ScaleFreedom kFreedom{.unit = true};
+  static LaneVector nearest_unit_to(LaneVector exact) { return nearest_unit(exact); }
+  static void get_scales(const Scales& scales, LaneScales<1>& result) {
+    result.reset();
+    std::memcpy(result.unit, scales.scale, sizeof(scales.scale));
+  }
+  static void set_scales(const LaneScales<1>& from, Scales& scales) {
+    std::memcpy(scales.scale, from.unit, sizeof(scales.scale));
+    hn::Store(inverse_or_zero(from.scale(0)), LaneTag(), scales.inverse);
+  }
+  static void values(const Scales&, std::size_t, const std::int32_t* code, float* v) {
+    const LaneTag d;
+    hn::Store(hn::Add(hn::ConvertTo(d, hn::Load(LaneIntTag(), code)), hn::Set(d, float{kLow})), d, v);
   }
 
   static WordVector scale_bits(const Scales& scales) {
@@ -137,9 +155,21 @@ struct Q8_0 : SymmetricFormat<-128, 127, 32> {
 };
 
 void encode_q2_0(const EncodeInput& input, std::byte* out) { encode_rows<Q2_0>(input, out); }
+void feedback_q2_0(const FeedbackInput& input, kernels::MatrixProducts& products, std::byte* out) {
+  encode_rows_with_feedback<Q2_0>(input, products, out);
+}
 void encode_q4_0(const EncodeInput& input, std::byte* out) { encode_rows<Q4_0>(input, out); }
+void feedback_q4_0(const FeedbackInput& input, kernels::MatrixProducts& products, std::byte* out) {
+  encode_rows_with_feedback<Q4_0>(input, products, out);
+}
 void encode_q5_0(const EncodeInput& input, std::byte* out) { encode_rows<Q5_0>(input, out); }
+void feedback_q5_0(const FeedbackInput& input, kernels::MatrixProducts& products, std::byte* out) {
+  encode_rows_with_feedback<Q5_0>(input, products, out);
+}
 void encode_q8_0(const EncodeInput& input, std::byte* out) { encode_rows<Q8_0>(input, out); }
+void feedback_q8_0(const FeedbackInput& input, kernels::MatrixProducts& products, std::byte* out) {
+  encode_rows_with_feedback<Q8_0>(input, products, out);
+}
 
 void decode_q2_0(const std::byte* block, float* y, std::size_t count) {
   for (std::size_t j = 0; j < count; j += 64, block += 18, y += 64) {
@@ -194,9 +224,13 @@ namespace tessera::codecs {
 namespace {
 
 HWY_EXPORT(encode_q2_0);
+HWY_EXPORT(feedback_q2_0);
 HWY_EXPORT(encode_q4_0);
+HWY_EXPORT(feedback_q4_0);
 HWY_EXPORT(encode_q5_0);
+HWY_EXPORT(feedback_q5_0);
 HWY_EXPORT(encode_q8_0);
+HWY_EXPORT(feedback_q8_0);
 HWY_EXPORT(decode_q2_0);
 HWY_EXPORT(decode_q4_0);
 HWY_EXPORT(decode_q5_0);
@@ -215,6 +249,10 @@ const BlockCodec kQ2_0(
     [](const EncodeInput& input, Out out) {
       HWY_DYNAMIC_DISPATCH(encode_q2_0)
       (input, out.data());
+    },
+    [](const FeedbackInput& input, kernels::MatrixProducts& products, std::span<std::byte> out) {
+      HWY_DYNAMIC_DISPATCH(feedback_q2_0)
+      (input, products, out.data());
     });
 const BlockCodec kQ4_0(
     ElementType::Q4_0,
@@ -225,6 +263,10 @@ const BlockCodec kQ4_0(
     [](const EncodeInput& input, Out out) {
       HWY_DYNAMIC_DISPATCH(encode_q4_0)
       (input, out.data());
+    },
+    [](const FeedbackInput& input, kernels::MatrixProducts& products, std::span<std::byte> out) {
+      HWY_DYNAMIC_DISPATCH(feedback_q4_0)
+      (input, products, out.data());
     });
 const BlockCodec kQ5_0(
     ElementType::Q5_0,
@@ -235,6 +277,10 @@ const BlockCodec kQ5_0(
     [](const EncodeInput& input, Out out) {
       HWY_DYNAMIC_DISPATCH(encode_q5_0)
       (input, out.data());
+    },
+    [](const FeedbackInput& input, kernels::MatrixProducts& products, std::span<std::byte> out) {
+      HWY_DYNAMIC_DISPATCH(feedback_q5_0)
+      (input, products, out.data());
     });
 const BlockCodec kQ8_0(
     ElementType::Q8_0,
@@ -245,6 +291,10 @@ const BlockCodec kQ8_0(
     [](const EncodeInput& input, Out out) {
       HWY_DYNAMIC_DISPATCH(encode_q8_0)
       (input, out.data());
+    },
+    [](const FeedbackInput& input, kernels::MatrixProducts& products, std::span<std::byte> out) {
+      HWY_DYNAMIC_DISPATCH(feedback_q8_0)
+      (input, products, out.data());
     });
 
 }  // namespace

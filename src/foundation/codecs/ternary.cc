@@ -17,7 +17,9 @@
 #include <hwy/highway.h>
 
 #include "foundation/codecs/decode_lanes-inl.h"
+#include "foundation/codecs/feedback-inl.h"
 #include "foundation/codecs/lane_math-inl.h"
+#include "foundation/codecs/lane_scales-inl.h"
 #include "foundation/codecs/pack_words-inl.h"
 #include "foundation/codecs/ternary_fit-inl.h"
 #include "foundation/codecs/tile_encoder-inl.h"
@@ -59,6 +61,22 @@ struct TernaryFormat {
     const auto q = hn::Clamp(value, hn::Set(d, -1.0f), hn::Set(d, 1.0f));
     const LaneIntTag di;
     hn::Store(hn::Add(hn::NearestInt(q), hn::Set(di, 1)), di, code);
+  }
+
+  static constexpr std::size_t kSubBlocks = 1;
+  static constexpr ScaleFreedom kFreedom{.unit = true};
+  static LaneVector nearest_unit_to(LaneVector exact) { return nearest_positive_half(exact); }
+  static void get_scales(const Scales& scales, LaneScales<1>& result) {
+    result.reset();
+    std::memcpy(result.unit, scales.scale, sizeof(scales.scale));
+  }
+  static void set_scales(const LaneScales<1>& from, Scales& scales) {
+    std::memcpy(scales.scale, from.unit, sizeof(scales.scale));
+    hn::Store(inverse_or_zero(from.scale(0)), LaneTag(), scales.inverse);
+  }
+  static void values(const Scales&, std::size_t, const std::int32_t* code, float* v) {
+    const LaneTag d;
+    hn::Store(hn::Add(hn::ConvertTo(d, hn::Load(LaneIntTag(), code)), hn::Set(d, -1.0f)), d, v);
   }
 
   static void pack_scale(const Scales& scales, std::uint32_t* words) {
@@ -135,7 +153,13 @@ struct TQ2_0 : TernaryFormat {
 };
 
 void encode_tq1_0(const EncodeInput& input, std::byte* out) { encode_rows<TQ1_0>(input, out); }
+void feedback_tq1_0(const FeedbackInput& input, kernels::MatrixProducts& products, std::byte* out) {
+  encode_rows_with_feedback<TQ1_0>(input, products, out);
+}
 void encode_tq2_0(const EncodeInput& input, std::byte* out) { encode_rows<TQ2_0>(input, out); }
+void feedback_tq2_0(const FeedbackInput& input, kernels::MatrixProducts& products, std::byte* out) {
+  encode_rows_with_feedback<TQ2_0>(input, products, out);
+}
 
 /// Decodes kDecodeLanes bytes of five digits each; digit k of lane i goes to y[i + k * step].
 inline void store_digits(CodeVector bytes, float scale, std::size_t step, float* y) {
@@ -185,7 +209,9 @@ namespace tessera::codecs {
 namespace {
 
 HWY_EXPORT(encode_tq1_0);
+HWY_EXPORT(feedback_tq1_0);
 HWY_EXPORT(encode_tq2_0);
+HWY_EXPORT(feedback_tq2_0);
 HWY_EXPORT(decode_tq1_0);
 HWY_EXPORT(decode_tq2_0);
 
@@ -202,6 +228,10 @@ const BlockCodec kTQ1_0(
     [](const EncodeInput& input, Out out) {
       HWY_DYNAMIC_DISPATCH(encode_tq1_0)
       (input, out.data());
+    },
+    [](const FeedbackInput& input, kernels::MatrixProducts& products, std::span<std::byte> out) {
+      HWY_DYNAMIC_DISPATCH(feedback_tq1_0)
+      (input, products, out.data());
     });
 const BlockCodec kTQ2_0(
     ElementType::TQ2_0,
@@ -212,6 +242,10 @@ const BlockCodec kTQ2_0(
     [](const EncodeInput& input, Out out) {
       HWY_DYNAMIC_DISPATCH(encode_tq2_0)
       (input, out.data());
+    },
+    [](const FeedbackInput& input, kernels::MatrixProducts& products, std::span<std::byte> out) {
+      HWY_DYNAMIC_DISPATCH(feedback_tq2_0)
+      (input, products, out.data());
     });
 
 }  // namespace

@@ -53,6 +53,7 @@
 #include <hwy/highway.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -103,16 +104,41 @@ inline void normalize_importance(std::span<const float> importance, std::span<fl
   }
 }
 
+/// Formats of few bits count importance less than it is: Format::kImportancePower.
+template <class Format>
+void temper_importance(float* importance /*[kBlockWeights]*/) {
+  if constexpr (requires { Format::kImportancePower; }) {
+    for (std::size_t i = 0; i < Format::kBlockWeights; ++i) {
+      importance[i] = std::pow(importance[i], Format::kImportancePower);
+    }
+  }
+}
+
 /// The buffers of one encode call, allocated once and reused for every tile.
 template <class Format>
 struct TileScratch {
   static constexpr std::size_t kGroups = Format::kBlockWeights / Format::kGroupWeights;
-  static constexpr std::size_t kBlockWords = (Format::kBlockBytes + 3) / 4;
   alignas(64) float x[Format::kBlockWeights * kLanes];
   alignas(64) std::int32_t codes[kGroups * kLanes];
-  alignas(64) std::uint32_t words[kBlockWords * kLanes];
   typename Format::Scales scales;
 };
+
+/// Writes the blocks of the first `rows` lanes of a tile, `row_stride` bytes apart.
+template <class Format>
+void pack_tile(const typename Format::Scales& scales, const std::int32_t* codes, std::size_t rows,
+               std::byte* first_block, std::size_t row_stride) {
+  constexpr std::size_t kBlockWords = (Format::kBlockBytes + 3) / 4;
+  if constexpr (requires(std::uint32_t * words) { Format::pack_words(scales, codes, words); }) {
+    alignas(64) std::uint32_t words[kBlockWords * kLanes];
+    Format::pack_words(scales, codes, words);
+    store_lane_words<Format::kBlockBytes>(hn::RebindToUnsigned<LaneTag>(), words, rows, first_block,
+                                          row_stride);
+  } else {
+    for (std::size_t lane = 0; lane < rows; ++lane) {
+      Format::pack(scales, codes, lane, first_block + lane * row_stride);
+    }
+  }
+}
 
 /// Encodes one tile and writes the blocks of its real rows, `row_stride` bytes apart.
 template <class Format>
@@ -127,15 +153,7 @@ void encode_tile(const typename Format::Columns& columns, TileScratch<Format>& s
                     scratch.codes + group * kLanes);
     }
   }
-  if constexpr (requires { Format::pack_words(scratch.scales, scratch.codes, scratch.words); }) {
-    Format::pack_words(scratch.scales, scratch.codes, scratch.words);
-    store_lane_words<Format::kBlockBytes>(hn::RebindToUnsigned<LaneTag>(), scratch.words, rows, first_block,
-                                          row_stride);
-  } else {
-    for (std::size_t lane = 0; lane < rows; ++lane) {
-      Format::pack(scratch.scales, scratch.codes, lane, first_block + lane * row_stride);
-    }
-  }
+  pack_tile<Format>(scratch.scales, scratch.codes, rows, first_block, row_stride);
 }
 
 /// Prepares blocks [first, first + columns.size()); without importance they are all alike and one is enough.
@@ -150,6 +168,7 @@ void prepare_blocks(const EncodeInput& input, std::size_t first,
       normalize_importance(
           input.importance.subspan((first + i) * Format::kBlockWeights, Format::kBlockWeights), importance);
     }
+    temper_importance<Format>(importance);
     Format::prepare(importance, columns[i]);
   }
 }

@@ -1,0 +1,71 @@
+#include "foundation/codecs/feedback_metric.h"
+
+#include <algorithm>
+
+#include "foundation/kernels/cholesky.h"
+
+namespace tessera::codecs {
+namespace {
+
+double mean_diagonal(std::span<const float> matrix, std::size_t size) {
+  double sum = 0;
+  for (std::size_t i = 0; i < size; ++i) sum += matrix[i * size + i];
+  return sum / static_cast<double>(size);
+}
+
+}  // namespace
+
+FeedbackMetric::FeedbackMetric(std::vector<float> hessian, std::size_t columns, double damping,
+                               kernels::Precision precision)
+    : columns_(columns), damping_(damping) {
+  double mean = mean_diagonal(hessian, columns);
+  if (!(mean > 0)) mean = 1;  // inputs that are always zero: every error costs the same
+  const auto add_to_diagonal = [&](double value) {
+    for (std::size_t i = 0; i < columns; ++i) hessian[i * columns + i] += static_cast<float>(value);
+  };
+  add_to_diagonal(damping_ * mean);
+  std::vector<float> factor = hessian;
+  while (!kernels::factor_upper(factor, columns)) {
+    add_to_diagonal(9 * damping_ * mean);
+    damping_ *= 10;
+    factor = hessian;
+  }
+  store_hessian(hessian, precision);
+  store_factor(factor, precision);
+}
+
+std::size_t FeedbackMetric::panel_columns(std::size_t panel) const {
+  return std::min(kPanelColumns, columns_ - panel * kPanelColumns);
+}
+
+void FeedbackMetric::store_hessian(std::span<const float> hessian, kernels::Precision precision) {
+  hessian_ = kernels::Matrix(precision, columns_, columns_);
+  hessian_.store(0, hessian);
+  for (std::size_t i = 0; i < columns_; ++i) {
+    diagonal_.push_back(hessian[i * columns_ + i]);
+    const auto row = hessian.subspan(i * columns_, columns_);
+    is_diagonal_ = is_diagonal_ && std::ranges::count(row, 0.0f) == static_cast<std::ptrdiff_t>(columns_ - 1);
+  }
+  for (std::size_t panel = 0; panel < panels(); ++panel) {
+    const std::size_t first = panel * kPanelColumns, width = panel_columns(panel);
+    auto& block = diagonal_blocks_.emplace_back(width * width);
+    for (std::size_t k = 0; k < width; ++k) {
+      std::copy_n(hessian.data() + (first + k) * columns_ + first, width, block.data() + k * width);
+    }
+  }
+}
+
+void FeedbackMetric::store_factor(std::span<const float> factor, kernels::Precision precision) {
+  for (std::size_t panel = 0; panel < panels(); ++panel) {
+    const std::size_t first = panel * kPanelColumns, width = panel_columns(panel);
+    auto& before = before_.emplace_back(precision, width, first);
+    auto& within = within_.emplace_back(width * width);
+    for (std::size_t k = 0; k < width; ++k) {
+      const auto row = factor.subspan((first + k) * columns_, columns_);
+      if (first > 0) before.store(k, row.first(first));
+      std::copy_n(row.data() + first, k + 1, within.data() + k * width);
+    }
+  }
+}
+
+}  // namespace tessera::codecs

@@ -1,0 +1,92 @@
+// Products of a small matrix, the same for all lanes, with vectors of lanes: what carries errors between the
+// columns of a panel. Columns of lanes are kLanes apart.
+//
+// Include once per SIMD target, after tile_encoder-inl.h.
+
+#if defined(TESSERA_CODECS_LANE_PRODUCTS_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef TESSERA_CODECS_LANE_PRODUCTS_INL_H_
+#undef TESSERA_CODECS_LANE_PRODUCTS_INL_H_
+#else
+#define TESSERA_CODECS_LANE_PRODUCTS_INL_H_
+#endif
+
+#include <hwy/highway.h>
+
+#include <cstddef>
+
+#include "foundation/codecs/tile_encoder-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace tessera::codecs::HWY_NAMESPACE {
+
+/// Columns whose changes are gathered before they are spread over the rest of a panel.
+inline constexpr std::size_t kStripColumns = 16;
+
+/// target[k] += sum_j coefficients[k, j] change[j] for k in [begin, end): `coefficients` points at the
+/// first of kStripColumns columns j, its rows are `stride` apart.
+HWY_INLINE void spread_changes(const float* HWY_RESTRICT coefficients, std::size_t stride,
+                               const float* HWY_RESTRICT changes, std::size_t begin, std::size_t end,
+                               float* HWY_RESTRICT target) {
+  const LaneTag tag;
+  LaneVector change[kStripColumns];
+  for (std::size_t j = 0; j < kStripColumns; ++j) change[j] = hn::Load(tag, changes + j * kLanes);
+  std::size_t k = begin;
+  for (; k + 4 <= end; k += 4) {
+    const float* HWY_RESTRICT c = coefficients + k * stride;
+    float* HWY_RESTRICT t = target + k * kLanes;
+    auto sum0 = hn::Load(tag, t), sum1 = hn::Load(tag, t + kLanes), sum2 = hn::Load(tag, t + 2 * kLanes),
+         sum3 = hn::Load(tag, t + 3 * kLanes);
+    for (std::size_t j = 0; j < kStripColumns; ++j) {
+      sum0 = hn::MulAdd(hn::Set(tag, c[j]), change[j], sum0);
+      sum1 = hn::MulAdd(hn::Set(tag, c[stride + j]), change[j], sum1);
+      sum2 = hn::MulAdd(hn::Set(tag, c[2 * stride + j]), change[j], sum2);
+      sum3 = hn::MulAdd(hn::Set(tag, c[3 * stride + j]), change[j], sum3);
+    }
+    hn::Store(sum0, tag, t);
+    hn::Store(sum1, tag, t + kLanes);
+    hn::Store(sum2, tag, t + 2 * kLanes);
+    hn::Store(sum3, tag, t + 3 * kLanes);
+  }
+  for (; k < end; ++k) {
+    auto sum = hn::Load(tag, target + k * kLanes);
+    for (std::size_t j = 0; j < kStripColumns; ++j) {
+      sum = hn::MulAdd(hn::Set(tag, coefficients[k * stride + j]), change[j], sum);
+    }
+    hn::Store(sum, tag, target + k * kLanes);
+  }
+}
+
+/// z with z R = a for `size` columns: z_k = (a_k - sum_{j < k} z_j R_jk) / R_kk.
+inline void solve(const float* factor, std::size_t stride, std::size_t size, const float* a, float* z) {
+  const LaneTag tag;
+  for (std::size_t k = 0; k < size; ++k) {
+    auto even = hn::Load(tag, a + k * kLanes), odd = hn::Zero(tag);
+    std::size_t j = 0;
+    for (; j + 2 <= k; j += 2) {
+      even = hn::NegMulAdd(hn::Set(tag, factor[k * stride + j]), hn::Load(tag, z + j * kLanes), even);
+      odd = hn::NegMulAdd(hn::Set(tag, factor[k * stride + j + 1]), hn::Load(tag, z + (j + 1) * kLanes), odd);
+    }
+    if (j < k)
+      even = hn::NegMulAdd(hn::Set(tag, factor[k * stride + j]), hn::Load(tag, z + j * kLanes), even);
+    hn::Store(hn::Mul(hn::Add(even, odd), hn::Set(tag, 1.0f / factor[k * stride + k])), tag, z + k * kLanes);
+  }
+}
+
+/// result[k] = sum_j matrix[k, j] x[j] for j in [begin, end); rows of the matrix are `stride` apart.
+HWY_INLINE LaneVector row_product(const float* HWY_RESTRICT row, const float* HWY_RESTRICT x,
+                                  std::size_t begin, std::size_t end) {
+  const LaneTag tag;
+  auto even = hn::Zero(tag), odd = hn::Zero(tag);
+  std::size_t j = begin;
+  for (; j + 2 <= end; j += 2) {
+    even = hn::MulAdd(hn::Set(tag, row[j]), hn::Load(tag, x + j * kLanes), even);
+    odd = hn::MulAdd(hn::Set(tag, row[j + 1]), hn::Load(tag, x + (j + 1) * kLanes), odd);
+  }
+  if (j < end) even = hn::MulAdd(hn::Set(tag, row[j]), hn::Load(tag, x + j * kLanes), even);
+  return hn::Add(even, odd);
+}
+
+}  // namespace tessera::codecs::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#endif  // per-target include guard

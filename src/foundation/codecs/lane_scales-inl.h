@@ -1,0 +1,83 @@
+// The scales of a tile in the one form that error feedback changes them in, whatever the format:
+//
+//   y = unit * multiple[s] * v - minimum_unit * minimum[s]
+//
+// for a weight of sub-block s whose code stands for v. Every format says which of the four are free, and
+// which values they can take:
+//
+//   struct Format {
+//     static constexpr std::size_t kSubBlocks;            // of a block, equally wide
+//     static constexpr ScaleFreedom kFreedom;
+//     static LaneVector nearest_unit_to(LaneVector);      // of each kind that is free: the nearest value
+//     static LaneVector nearest_multiple_to(LaneVector);  // that can be stored
+//     static LaneVector nearest_minimum_unit_to(LaneVector);
+//     static LaneVector nearest_minimum_to(LaneVector);
+//     static void get_scales(const Scales&, LaneScales<kSubBlocks>&);  // as they will be decoded
+//     // The same back; `round` then rounds under the stored scales.
+//     static void set_scales(const LaneScales<kSubBlocks>&, Scales&);
+//     static void values(const Scales&, std::size_t group, const std::int32_t* code /*[kLanes]*/,
+//                        float* v /*[kGroupWeights][kLanes]*/);
+//   };
+//
+// Include once per SIMD target, after tile_encoder-inl.h.
+
+#if defined(TESSERA_CODECS_LANE_SCALES_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef TESSERA_CODECS_LANE_SCALES_INL_H_
+#undef TESSERA_CODECS_LANE_SCALES_INL_H_
+#else
+#define TESSERA_CODECS_LANE_SCALES_INL_H_
+#endif
+
+#include <hwy/highway.h>
+
+#include <cstddef>
+
+#include "foundation/codecs/half-inl.h"
+#include "foundation/codecs/lane_math-inl.h"
+#include "foundation/codecs/tile_encoder-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace tessera::codecs::HWY_NAMESPACE {
+
+struct ScaleFreedom {
+  bool unit = false, multiples = false, minimum_unit = false, minima = false;
+};
+
+/// What is not free is 1, or 0 where the format has no minima.
+template <std::size_t kSubBlocks>
+struct LaneScales {
+  alignas(64) float unit[kLanes];
+  alignas(64) float multiple[kSubBlocks * kLanes];
+  alignas(64) float minimum_unit[kLanes];
+  alignas(64) float minimum[kSubBlocks * kLanes];
+
+  LaneVector scale(std::size_t s) const {
+    const LaneTag tag;
+    return hn::Mul(hn::Load(tag, unit), hn::Load(tag, multiple + s * kLanes));
+  }
+  LaneVector offset(std::size_t s) const {
+    const LaneTag tag;
+    return hn::Mul(hn::Load(tag, minimum_unit), hn::Load(tag, minimum + s * kLanes));
+  }
+  /// All multiples 1, no minima: the start of the simpler formats.
+  void reset() {
+    const LaneTag tag;
+    hn::Store(hn::Set(tag, 1.0f), tag, unit);
+    hn::Store(hn::Zero(tag), tag, minimum_unit);
+    for (std::size_t s = 0; s < kSubBlocks; ++s) {
+      hn::Store(hn::Set(tag, 1.0f), tag, multiple + s * kLanes);
+      hn::Store(hn::Zero(tag), tag, minimum + s * kLanes);
+    }
+  }
+};
+
+/// The nearest half, of the same sign as a unit that scales: 0 and less become the smallest.
+HWY_INLINE LaneVector nearest_positive_half(LaneVector exact) {
+  const LaneTag tag;
+  return round_to_half(tag, hn::Max(exact, hn::Set(tag, kSmallestHalf)));
+}
+
+}  // namespace tessera::codecs::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#endif  // per-target include guard
