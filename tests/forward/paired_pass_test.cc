@@ -232,14 +232,12 @@ TEST(PairedPassSettings, WhatTheMemoryDoesNotHoldGoesToTheScratchFolder) {
         .forward = {.threads = 2, .memory_bytes = memory_bytes, .scratch_folder = "/no/such/folder"}};
   };
   const WeightSource& source = *model.model.weights;
-  EXPECT_THROW(model::PairedPass(source, model.config, model.batch(), settings(0)), IoError);
-  const std::uint64_t streams = std::uint64_t{2} * kWindows * kContext * model.config.embedding * 4;
-  model::PairedPass pass(source, model.config, model.batch(), settings(streams));
-  const StopFlag never;
-  pass.embed();
-  pass.begin_layer(0);
-  pass.show(model::LayerInput::attention, {}, never);
-  EXPECT_THROW(pass.show(model::LayerInput::attention_output, {}, never), IoError);
+  const std::uint64_t token = 4 * (2 * model.config.embedding + model.config.feed_forward);
+  const std::uint64_t all = 2 * kWindows * kContext * token;
+  ASSERT_GT(model.config.feed_forward, model.config.query_width());
+  for (const std::uint64_t memory : {std::uint64_t{0}, all / 2, all - 2})
+    EXPECT_THROW(model::PairedPass(source, model.config, model.batch(), settings(memory)), IoError) << memory;
+  EXPECT_NO_THROW(model::PairedPass(source, model.config, model.batch(), settings(all)));
 }
 
 TEST(PairedPassSettings, NotSequentialThereIsTheReferenceAlone) {

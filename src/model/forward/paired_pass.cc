@@ -127,7 +127,6 @@ void PairedPass::show(LayerInput input, const PairedRowsSink& sink, const StopFl
   const bool computes_nothing_new = input == LayerInput::attention;
   if (computes_nothing_new && !sink) return;
   if (!computes_nothing_new) complete_replaced(kLayerInputs[shown_ - 2]);
-  for (StagedStream* stream : streams()) stream->begin(input);
   const PartStep step = [input](StagedStream& stream, const WindowPart& part, StageWorker& worker,
                                 kernels::Matrix& rows,
                                 std::size_t first_row) { stream.run(input, part, worker, rows, first_row); };

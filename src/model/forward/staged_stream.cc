@@ -10,10 +10,20 @@ namespace {
 /// The steps of LayerForward need no memory of its own for a window.
 constexpr std::size_t kStepsAlone = 1;
 
-/// What is left of `memory_bytes` once `states` lie there, if they do.
-std::uint64_t left_after(const HiddenStates& states, std::uint64_t memory_bytes) {
+/// Settings for what is kept beside `states`: with the memory that they leave.
+HiddenStatesSettings beside(const HiddenStates& states, HiddenStatesSettings settings) {
   const std::uint64_t bytes = states.bytes().size();
-  return bytes <= memory_bytes ? memory_bytes - bytes : memory_bytes;
+  if (bytes <= settings.memory_bytes) settings.memory_bytes -= bytes;
+  return settings;
+}
+
+HiddenStatesSettings with(HiddenStatesSettings settings, kernels::Precision precision) {
+  settings.precision = precision;
+  return settings;
+}
+
+HiddenStatesSettings states_settings(const ForwardSettings& settings) {
+  return {settings.precision, settings.memory_bytes, settings.scratch_folder};
 }
 
 void give_up(LayerInput input, LayerWeights& weights) {
@@ -54,42 +64,20 @@ StageWorker::StageWorker(const DecoderConfig& config, const kernels::RopeTable& 
 StagedStream::StagedStream(const DecoderConfig& config, const TokenBatch& batch,
                            const ForwardSettings& settings)
     : config_(config),
-      batch_(batch),
-      settings_(settings),
-      states_(make(config.embedding, settings.precision, settings.memory_bytes)) {}
-
-HiddenStates StagedStream::make(std::size_t columns, kernels::Precision precision,
-                                std::uint64_t memory_bytes) const {
-  return {batch_.windows(), batch_.context, columns, {precision, memory_bytes, settings_.scratch_folder}};
-}
+      context_(batch.context),
+      element_bytes_(kernels::element_bytes(settings.precision)),
+      states_(batch.windows(), context_, config.embedding, states_settings(settings)),
+      middle_(batch.windows(), context_, config.embedding,
+              with(beside(states_, states_settings(settings)), kernels::Precision::f32)),
+      kept_(batch.windows(), context_, std::max(config.query_width(), config.feed_forward),
+            beside(middle_, beside(states_, states_settings(settings)))) {}
 
 void StagedStream::begin_layer(LayerWeights weights, std::uint32_t layer) {
   weights_ = std::move(weights);
   layer_ = layer;
 }
 
-void StagedStream::end_layer() {
-  weights_ = {};
-  attended_.reset();
-  middle_.reset();
-  activation_.reset();
-}
-
-// `attended_` and `activation_` are never there at the same time; each may have what the others leave, with
-// room kept for h', which is there with both.
-void StagedStream::begin(LayerInput input) {
-  const std::uint64_t left = left_after(states_, settings_.memory_bytes);
-  const std::uint64_t middle_bytes =
-      std::uint64_t{batch_.windows()} * batch_.context * config_.embedding * sizeof(float);
-  const std::uint64_t left_beside_middle = middle_bytes <= left ? left - middle_bytes : left;
-  if (input == LayerInput::attention_output) {
-    attended_ = make(config_.query_width(), settings_.precision, left_beside_middle);
-  } else if (input == LayerInput::feed_forward) {
-    middle_ = make(config_.embedding, kernels::Precision::f32, left);
-  } else if (input == LayerInput::down) {
-    activation_ = make(config_.feed_forward, settings_.precision, left_beside_middle);
-  }
-}
+void StagedStream::end_layer() { weights_ = {}; }
 
 void StagedStream::run(LayerInput input, const WindowPart& part, StageWorker& worker, kernels::Matrix& rows,
                        std::size_t first_row) {
@@ -107,10 +95,8 @@ void StagedStream::run(LayerInput input, const WindowPart& part, StageWorker& wo
 
 void StagedStream::end(LayerInput input) {
   if (input == LayerInput::attention_output) give_up(LayerInput::attention, weights_);
+  if (input == LayerInput::feed_forward) give_up(LayerInput::attention_output, weights_);
   if (input == LayerInput::down) give_up(LayerInput::feed_forward, weights_);
-  if (input != LayerInput::feed_forward) return;
-  give_up(LayerInput::attention_output, weights_);
-  attended_.reset();
 }
 
 void StagedStream::normalize(std::span<const float> weight, const WindowPart& part, StageWorker& worker,
@@ -120,9 +106,9 @@ void StagedStream::normalize(std::span<const float> weight, const WindowPart& pa
 
 void StagedStream::attend(const WindowPart& window, StageWorker& worker, kernels::Matrix& rows,
                           std::size_t first_row) {
-  assert(window.first == 0 && window.tokens == batch_.context);
-  for (std::size_t first = 0; first < batch_.context; first += kTileTokens) {
-    const std::size_t tokens = std::min(kTileTokens, batch_.context - first);
+  assert(window.first == 0 && window.tokens == context_);
+  for (std::size_t first = 0; first < context_; first += kTileTokens) {
+    const std::size_t tokens = std::min(kTileTokens, context_ - first);
     load(states_, {window.window, first, tokens}, worker);
     worker.steps.project_heads(weights_, tokens, worker.tile);
     worker.steps.place_heads(weights_, tokens, first, first, worker.tile, worker.heads);
@@ -130,31 +116,30 @@ void StagedStream::attend(const WindowPart& window, StageWorker& worker, kernels
   worker.steps.attention().run(worker.heads,
                                {.window = config_.attention_window(layer_), .first_row = first_row},
                                worker.steps.products(), rows);
-  copy_rows(rows, first_row, attended_->rows(window.window, 0, batch_.context));
+  copy_rows(rows, first_row, kept(window, config_.query_width()));
 }
 
 void StagedStream::enter_feed_forward(const WindowPart& part, StageWorker& worker, kernels::Matrix& rows,
                                       std::size_t first_row) {
   const auto hidden = load(states_, part, worker);
-  copy_rows(std::as_const(*attended_).rows(part.window, part.first, part.tokens), worker.attended, 0);
+  copy_rows(kept(part, config_.query_width()), worker.attended, 0);
   worker.steps.add_attention(weights_, part.tokens, worker.attended, 0, worker.tile);
-  middle_->store(part.window, part.first, hidden);
+  middle_.store(part.window, part.first, hidden);
   worker.steps.normalize(weights_.ffn_norm, part.tokens, hidden, rows, first_row);
 }
 
 void StagedStream::activate(const WindowPart& part, StageWorker& worker, kernels::Matrix& rows,
                             std::size_t first_row) {
-  load(*middle_, part, worker);
+  load(middle_, part, worker);
   worker.steps.project_feed_forward(weights_, part.tokens, worker.tile);
-  const auto kept = activation_->rows(part.window, part.first, part.tokens);
-  copy_rows(worker.tile.ffn_activation, 0, kept);
-  copy_rows(kept, rows, first_row);
+  const auto activation = kept(part, config_.feed_forward);
+  copy_rows(worker.tile.ffn_activation, 0, activation);
+  copy_rows(activation, rows, first_row);
 }
 
 void StagedStream::finish(const WindowPart& part, StageWorker& worker) {
-  const auto hidden = load(*middle_, part, worker);
-  copy_rows(std::as_const(*activation_).rows(part.window, part.first, part.tokens),
-            worker.tile.ffn_activation, 0);
+  const auto hidden = load(middle_, part, worker);
+  copy_rows(kept(part, config_.feed_forward), worker.tile.ffn_activation, 0);
   worker.steps.add_down(weights_, part.tokens, worker.tile);
   states_.store(part.window, part.first, hidden);
 }
@@ -166,11 +151,13 @@ std::span<float> StagedStream::load(const HiddenStates& states, const WindowPart
   return hidden;
 }
 
+std::span<std::byte> StagedStream::kept(const WindowPart& part, std::size_t columns) {
+  const std::size_t row_bytes = columns * element_bytes_;
+  return kept_.rows(part.window, 0, context_).subspan(part.first * row_bytes, part.tokens * row_bytes);
+}
+
 void StagedStream::release(std::size_t window) const {
-  states_.release(window);
-  for (const auto* kept : {&attended_, &middle_, &activation_}) {
-    if (*kept) (*kept)->release(window);
-  }
+  for (const HiddenStates* states : {&states_, &middle_, &kept_}) states->release(window);
 }
 
 }  // namespace tessera::model

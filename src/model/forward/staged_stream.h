@@ -7,15 +7,15 @@
 //   finish            h <- h' + down s
 //
 // Every linear is multiplied once, with the steps, tiles and roundings of LayerForward::run: the bits are the
-// same. What a later stage needs is kept for all windows and given up as soon as nothing reads it any more:
-// h in the precision of the pass, a [.., q] from attention_output to feed_forward, h' in float32 from
-// feed_forward on (LayerForward does not round it), s [.., f] from down on. So a token takes
-// b e + max(b q, 4 e + b q, 4 e + b f) bytes at b bytes per element.
+// same. What a later stage needs is kept for all windows: h in the precision of the pass, h' in float32
+// (LayerForward does not round it), and a [.., q], whose place s [.., f] takes once nothing reads a any more.
+// So a token takes b e + 4 e + b max(q, f) bytes at b bytes per element. Places serve one layer after the
+// other: new ones for each would spend more time on new pages than a small model's products take.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
-#include <optional>
+#include <span>
 #include <vector>
 
 #include "model/forward/forward_pass.h"
@@ -50,7 +50,7 @@ struct StageWorker {
 class StagedStream {
  public:
   /// `settings.memory_bytes` bounds what the stream keeps in memory, all storages together. Config outlives
-  /// it. Throws IoError when a scratch file is needed and cannot be made, here and in begin.
+  /// it. Throws IoError when a scratch file is needed and cannot be made.
   StagedStream(const DecoderConfig& config, const TokenBatch& batch, const ForwardSettings& settings);
 
   /// h: what entered the layer, until finish replaces it by what leaves it.
@@ -60,14 +60,12 @@ class StagedStream {
   void begin_layer(LayerWeights weights, std::uint32_t layer);
   void end_layer();
 
-  /// Makes room for what the stage keeps.
-  void begin(LayerInput input);
   /// Rows of `rows` from `first_row` on = the input of the part. A part is a tile of kTileTokens tokens of a
   /// window (fewer at its end), of attention_output a whole window. Different parts may come from different
   /// threads.
   void run(LayerInput input, const WindowPart& part, StageWorker& worker, kernels::Matrix& rows,
            std::size_t first_row);
-  /// Gives up what only this stage reads: weights of the stage before, activations.
+  /// Gives up the weights that only this stage multiplied.
   void end(LayerInput input);
 
   /// Takes a tile past the layer's end.
@@ -85,17 +83,17 @@ class StagedStream {
                           std::size_t first_row);
   void activate(const WindowPart& part, StageWorker& worker, kernels::Matrix& rows, std::size_t first_row);
   std::span<float> load(const HiddenStates& states, const WindowPart& part, StageWorker& worker) const;
-  HiddenStates make(std::size_t columns, kernels::Precision precision, std::uint64_t memory_bytes) const;
+  /// The part's rows of a or s, [part.tokens, columns].
+  std::span<std::byte> kept(const WindowPart& part, std::size_t columns);
 
   const DecoderConfig& config_;
-  TokenBatch batch_;
-  ForwardSettings settings_;
+  std::size_t context_;
+  std::size_t element_bytes_;
   HiddenStates states_;
+  HiddenStates middle_;  ///< h'
+  HiddenStates kept_;    ///< a, then s: dense rows from the start of each window
   LayerWeights weights_;
   std::uint32_t layer_ = 0;
-  std::optional<HiddenStates> attended_;    ///< a
-  std::optional<HiddenStates> middle_;      ///< h'
-  std::optional<HiddenStates> activation_;  ///< s
 };
 
 }  // namespace tessera::model
