@@ -28,6 +28,21 @@ void check_tokens(std::span<const std::int32_t> tokens, const DecoderConfig& con
   }
 }
 
+void embed_tokens(const WeightLoader& loader, const TokenBatch& batch, int threads, HiddenStates& states) {
+  const std::size_t columns = states.embedding();
+  parallel_for(batch.windows(), threads, [&](std::size_t window, int) {
+    std::vector<float> rows(std::min(batch.context, kTileTokens) * columns);
+    for (std::size_t first = 0; first < batch.context; first += kTileTokens) {
+      const std::size_t tokens = std::min(kTileTokens, batch.context - first);
+      const auto tile = std::span(rows).first(tokens * columns);
+      loader.embed(batch.window(window).subspan(first, tokens), tile);
+      states.store(window, first, tile);
+    }
+    states.release(window);
+  });
+  loader.release_embedding();
+}
+
 ForwardPass::ForwardPass(const WeightSource& source, const DecoderConfig& config, const TokenBatch& batch,
                          const ForwardSettings& settings)
     : config_(config),
@@ -46,19 +61,7 @@ ForwardPass::ForwardPass(const WeightSource& source, const DecoderConfig& config
 
 std::size_t ForwardPass::lanes() const { return std::min(batch_.windows(), kMostLanes); }
 
-void ForwardPass::embed() {
-  parallel_for(batch_.windows(), settings_.threads, [&](std::size_t window, int) {
-    std::vector<float> rows(std::min(batch_.context, kTileTokens) * config_.embedding);
-    for (std::size_t first = 0; first < batch_.context; first += kTileTokens) {
-      const std::size_t tokens = std::min(kTileTokens, batch_.context - first);
-      const auto tile = std::span(rows).first(tokens * config_.embedding);
-      loader_.embed(batch_.window(window).subspan(first, tokens), tile);
-      states_.store(window, first, tile);
-    }
-    states_.release(window);
-  });
-  loader_.release_embedding();
-}
+void ForwardPass::embed() { embed_tokens(loader_, batch_, settings_.threads, states_); }
 
 void ForwardPass::run_layer(const LayerWeights& weights, std::uint32_t layer, ForwardObserver* observer,
                             const StopFlag& stop, const WindowsDone& done) {

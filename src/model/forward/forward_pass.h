@@ -42,6 +42,9 @@ struct TokenBatch {
 /// Throws BadFileError naming `file`, the model, on a token that its vocabulary does not have.
 void check_tokens(std::span<const std::int32_t> tokens, const DecoderConfig& config, const std::string& file);
 
+/// Fills `states` with the embeddings of the tokens; `threads` as in parallel_for. Throws BadFileError.
+void embed_tokens(const WeightLoader& loader, const TokenBatch& batch, int threads, HiddenStates& states);
+
 /// Called from several threads at a time with the share of a layer's windows that are done.
 using WindowsDone = std::function<void(std::size_t done, std::size_t total)>;
 

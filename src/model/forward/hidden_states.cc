@@ -97,6 +97,17 @@ void HiddenStates::store(std::size_t window, std::size_t first, std::span<const 
   kernels::store_elements(precision_, values, bytes_.data() + offset(window, first));
 }
 
+std::span<const std::byte> HiddenStates::rows(std::size_t window, std::size_t first,
+                                              std::size_t count) const {
+  assert(first + count <= context_);
+  return bytes_.subspan(offset(window, first), count * embedding_ * kernels::element_bytes(precision_));
+}
+
+std::span<std::byte> HiddenStates::rows(std::size_t window, std::size_t first, std::size_t count) {
+  assert(first + count <= context_);
+  return bytes_.subspan(offset(window, first), count * embedding_ * kernels::element_bytes(precision_));
+}
+
 void HiddenStates::release(std::size_t window) const {
   storage_->release(offset(window, 0), offset(window + 1, 0));
 }

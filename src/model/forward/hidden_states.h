@@ -1,4 +1,5 @@
-// The residual stream of all calibration windows between two layers: [windows, context, embedding].
+// The residual stream of all calibration windows between two layers: [windows, context, embedding], or
+// another activation of theirs that a pass must keep.
 //
 // The largest thing a layer-by-layer pass keeps. Beyond a given number of bytes it lives in a scratch file
 // that has no name and disappears with the program, whose pages the system writes out and drops as it needs
@@ -36,10 +37,13 @@ class HiddenStates {
   std::size_t context() const { return context_; }
   std::size_t embedding() const { return embedding_; }
 
-  /// Positions [first, first + count) of a window as [count, embedding] float32. Different windows may be
+  /// Positions [first, first + count) of a window as [count, embedding] float32. Different positions may be
   /// used from different threads.
   void load(std::size_t window, std::size_t first, std::span<float> values) const;
   void store(std::size_t window, std::size_t first, std::span<const float> values);
+  /// The same positions as they are stored, row after row.
+  std::span<const std::byte> rows(std::size_t window, std::size_t first, std::size_t count) const;
+  std::span<std::byte> rows(std::size_t window, std::size_t first, std::size_t count);
   /// Says that a window will not be needed soon: its pages may leave memory when it lives in a file.
   void release(std::size_t window) const;
 

@@ -121,19 +121,23 @@ void LayerForward::project_feed_forward(const LayerWeights& weights, std::size_t
   }
 }
 
-void LayerForward::add_feed_forward(const LayerWeights& weights, std::size_t tokens, TileActivations& tile) {
-  project_feed_forward(weights, tokens, tile);
+void LayerForward::add_down(const LayerWeights& weights, std::size_t tokens, TileActivations& tile) {
   report({&weights.down}, tokens, tile.ffn_activation, 0);
   apply(weights.down, tokens, tile.ffn_activation, 0, true, tile.hidden);
 }
 
+void LayerForward::add_feed_forward(const LayerWeights& weights, std::size_t tokens, TileActivations& tile) {
+  project_feed_forward(weights, tokens, tile);
+  add_down(weights, tokens, tile);
+}
+
 void LayerForward::normalize(std::span<const float> weight, std::size_t tokens, std::span<const float> x,
-                             kernels::Matrix& result) {
+                             kernels::Matrix& result, std::size_t first_row) {
   const std::size_t columns = weight.size();
   const auto row = std::span(row_).first(columns);
   for (std::size_t t = 0; t < tokens; ++t) {
     kernels::rms_norm(row_of(x, t, columns), weight, config_.norm_epsilon, row);
-    result.store(t, row);
+    result.store(first_row + t, row);
   }
 }
 

@@ -52,9 +52,12 @@ class LayerForward {
   void run(const LayerWeights& weights, std::uint32_t layer, std::size_t window, std::size_t lane,
            HiddenStates& states, ForwardObserver* observer);
 
-  // The steps of run, on the first `tokens` rows of a tile; the key/value cache of generation and the
-  // backward pass go the same way.
+  // The steps of run, on the first `tokens` rows of a tile; the key/value cache of generation, the backward
+  // pass and the paired pass go the same way.
 
+  /// Rows of `result` from `first_row` on = rms_norm of the rows of `x`.
+  void normalize(std::span<const float> weight, std::size_t tokens, std::span<const float> x,
+                 kernels::Matrix& result, std::size_t first_row = 0);
   /// attention_input, query, key and value of tile.hidden.
   void project_heads(const LayerWeights& weights, std::size_t tokens, TileActivations& tile);
   /// Norm and rotation of query and key heads, from rows of `tile` on `first_row` into rows of `heads`: token
@@ -67,7 +70,9 @@ class LayerForward {
                      std::size_t first_row, TileActivations& tile);
   /// ffn_input, gate, up and ffn_activation of tile.hidden.
   void project_feed_forward(const LayerWeights& weights, std::size_t tokens, TileActivations& tile);
-  /// The same, and hidden += Wdown ffn_activation.
+  /// hidden += Wdown ffn_activation.
+  void add_down(const LayerWeights& weights, std::size_t tokens, TileActivations& tile);
+  /// Both.
   void add_feed_forward(const LayerWeights& weights, std::size_t tokens, TileActivations& tile);
 
   Attention& attention() { return attention_; }
@@ -80,8 +85,6 @@ class LayerForward {
     TokenPlace place;
   };
 
-  void normalize(std::span<const float> weight, std::size_t tokens, std::span<const float> x,
-                 kernels::Matrix& result);
   void apply(const Linear& linear, std::size_t tokens, const kernels::Matrix& input, std::size_t first_row,
              bool accumulate, std::span<float> result);
   void report(std::initializer_list<const Linear*> linears, std::size_t tokens, const kernels::Matrix& input,

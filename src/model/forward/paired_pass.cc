@@ -1,0 +1,194 @@
+#include "model/forward/paired_pass.h"
+
+#include <algorithm>
+#include <cassert>
+#include <cstring>
+
+#include "foundation/base/parallel.h"
+
+namespace tessera::model {
+namespace {
+
+/// The settings of one of `streams` streams, which share the memory.
+ForwardSettings share(ForwardSettings settings, std::uint64_t streams) {
+  settings.memory_bytes /= streams;
+  return settings;
+}
+
+std::size_t columns_of(LayerInput input, const DecoderConfig& config) {
+  if (input == LayerInput::attention_output) return config.query_width();
+  return input == LayerInput::down ? config.feed_forward : config.embedding;
+}
+
+/// The weights without the matrices of the linears.
+LayerWeights without_matrices(const LayerWeights& weights) {
+  const auto bare = [](const Linear& linear) {
+    return Linear{.tensor = linear.tensor, .weight = {}, .bias = linear.bias};
+  };
+  return {.attention_norm = weights.attention_norm,
+          .query = bare(weights.query),
+          .key = bare(weights.key),
+          .value = bare(weights.value),
+          .query_norm = weights.query_norm,
+          .key_norm = weights.key_norm,
+          .attention_output = bare(weights.attention_output),
+          .ffn_norm = weights.ffn_norm,
+          .gate = bare(weights.gate),
+          .up = bare(weights.up),
+          .down = bare(weights.down)};
+}
+
+kernels::Matrix copy_of(const kernels::Matrix& matrix) {
+  kernels::Matrix copy(matrix.precision(), matrix.rows(), matrix.columns());
+  std::memcpy(copy.data(), matrix.data(), matrix.bytes());
+  return copy;
+}
+
+/// Divides windows [first, first + count) into parts of at most `tokens` tokens.
+std::vector<WindowPart> parts_of(std::size_t first, std::size_t count, std::size_t context,
+                                 std::size_t tokens) {
+  std::vector<WindowPart> parts;
+  for (std::size_t window = first; window < first + count; ++window) {
+    for (std::size_t position = 0; position < context; position += tokens)
+      parts.push_back({window, position, std::min(tokens, context - position)});
+  }
+  return parts;
+}
+
+}  // namespace
+
+PairedPass::PairedPass(const WeightSource& source, const DecoderConfig& config, const TokenBatch& batch,
+                       const PairedSettings& settings)
+    : config_(config),
+      batch_(batch),
+      settings_(settings),
+      loader_(source, config, settings.forward.precision, settings.forward.threads),
+      rope_(config.rope, static_cast<std::uint32_t>(batch.context)),
+      reference_(config, batch, share(settings.forward, settings.sequential ? 2 : 1)) {
+  check_tokens(batch.tokens, config, source.name());
+  if (settings.sequential) replaced_.emplace(config, batch, share(settings.forward, 2));
+  const std::size_t tiles = (batch.context + kTileTokens - 1) / kTileTokens;
+  const std::size_t most_parts = windows_at_once() * tiles * streams().size();
+  const auto threads = static_cast<std::size_t>(resolve_threads(settings.forward.threads));
+  for (std::size_t i = 0; i < std::min(threads, most_parts); ++i)
+    workers_.emplace_back(config, rope_, settings.forward.precision, batch.context);
+}
+
+void PairedPass::embed() {
+  embed_tokens(loader_, batch_, settings_.forward.threads, reference());
+  if (replaced_) copy_states(reference(), replaced());
+}
+
+void PairedPass::begin_layer(std::uint32_t layer) {
+  shown_ = 0;
+  for (StagedStream* stream : streams()) stream->end_layer();
+  auto weights = loader_.layer(layer);
+  if (replaced_) replaced_->begin_layer(without_matrices(weights), layer);
+  reference_.begin_layer(std::move(weights), layer);
+}
+
+std::vector<std::size_t> PairedPass::readers(LayerInput input) {
+  std::vector<std::size_t> tensors;
+  for (const Linear* linear : readers_of(input, reference_.weights())) tensors.push_back(linear->tensor);
+  return tensors;
+}
+
+void PairedPass::replace(std::size_t tensor, std::span<const float> weights) {
+  if (!replaced_) return;
+  for (const LayerInput input : kLayerInputs) {
+    const auto originals = readers_of(input, reference_.weights());
+    const auto linears = readers_of(input, replaced_->weights());
+    for (std::size_t i = 0; i < linears.size(); ++i) {
+      if (linears[i]->tensor != tensor) continue;
+      const kernels::Matrix& original = originals[i]->weight;
+      assert(original.rows() > 0 && weights.size() == original.rows() * original.columns());
+      linears[i]->weight = kernels::Matrix(original.precision(), original.rows(), original.columns());
+      linears[i]->weight.store(0, weights);
+      return;
+    }
+  }
+  assert(false && "the tensor is a linear of the present layer");
+}
+
+// Only the linears of one stage are there twice at a time; the others are loaded, or given up, already.
+void PairedPass::complete_replaced(LayerInput input) {
+  if (!replaced_) return;
+  const auto originals = readers_of(input, reference_.weights());
+  const auto linears = readers_of(input, replaced_->weights());
+  for (std::size_t i = 0; i < linears.size(); ++i) {
+    if (linears[i]->weight.rows() == 0) linears[i]->weight = copy_of(originals[i]->weight);
+  }
+}
+
+void PairedPass::show(LayerInput input, const PairedRowsSink& sink, const StopFlag& stop,
+                      const WindowsDone& done) {
+  assert(shown_ < kLayerInputs.size() && kLayerInputs[shown_] == input);
+  ++shown_;
+  const bool computes_nothing_new = input == LayerInput::attention;
+  if (computes_nothing_new && !sink) return;
+  if (!computes_nothing_new) complete_replaced(kLayerInputs[shown_ - 2]);
+  const PartStep step = [input](StagedStream& stream, const WindowPart& part, StageWorker& worker,
+                                kernels::Matrix& rows,
+                                std::size_t first_row) { stream.run(input, part, worker, rows, first_row); };
+  const bool whole_windows = input == LayerInput::attention_output;
+  run_batches(columns_of(input, config_), whole_windows ? batch_.context : kTileTokens, step, sink, stop,
+              done);
+  for (StagedStream* stream : streams()) stream->end(input);
+}
+
+void PairedPass::end_layer(const StopFlag& stop) {
+  assert(shown_ == kLayerInputs.size());
+  complete_replaced(LayerInput::down);
+  const PartStep step = [](StagedStream& stream, const WindowPart& part, StageWorker& worker,
+                           kernels::Matrix&, std::size_t) { stream.finish(part, worker); };
+  run_batches(0, kTileTokens, step, {}, stop, {});
+  for (StagedStream* stream : streams()) stream->end_layer();
+}
+
+void PairedPass::show_output(const PairedRowsSink& sink, const StopFlag& stop, const WindowsDone& done) {
+  const auto norm = loader_.output_norm();
+  const PartStep step = [&](StagedStream& stream, const WindowPart& part, StageWorker& worker,
+                            kernels::Matrix& rows,
+                            std::size_t first_row) { stream.normalize(norm, part, worker, rows, first_row); };
+  run_batches(config_.embedding, kTileTokens, step, sink, stop, done);
+}
+
+void PairedPass::run_batches(std::size_t columns, std::size_t part_tokens, const PartStep& step,
+                             const PairedRowsSink& sink, const StopFlag& stop, const WindowsDone& done) {
+  const std::size_t windows = batch_.windows();
+  const std::size_t at_once = windows_at_once();
+  const auto both = streams();
+  std::vector<kernels::Matrix> rows;
+  for (std::size_t i = 0; i < both.size(); ++i)
+    rows.emplace_back(settings_.forward.precision, at_once * batch_.context, columns);
+
+  for (std::size_t first = 0; first < windows; first += at_once) {
+    const std::size_t count = std::min(at_once, windows - first);
+    const auto parts = parts_of(first, count, batch_.context, part_tokens);
+    parallel_for(parts.size() * both.size(), static_cast<int>(workers_.size()),
+                 [&](std::size_t item, int worker) {
+                   stop.check();
+                   const WindowPart& part = parts[item / both.size()];
+                   const std::size_t stream = item % both.size();
+                   step(*both[stream], part, workers_[static_cast<std::size_t>(worker)], rows[stream],
+                        (part.window - first) * batch_.context + part.first);
+                 });
+    for (std::size_t window = first; window < first + count; ++window) {
+      for (const StagedStream* stream : both) stream->release(window);
+    }
+    if (sink) sink({rows.front(), rows.back(), count * batch_.context});
+    if (done) done(first + count, windows);
+  }
+}
+
+std::size_t PairedPass::windows_at_once() const {
+  return std::clamp<std::size_t>(settings_.batch_tokens / batch_.context, 1, batch_.windows());
+}
+
+std::vector<StagedStream*> PairedPass::streams() {
+  std::vector<StagedStream*> both = {&reference_};
+  if (replaced_) both.push_back(&*replaced_);
+  return both;
+}
+
+}  // namespace tessera::model

@@ -1,0 +1,126 @@
+// A pass of two residual streams over calibration windows, in lock step: that of the model as it is (the
+// reference) and that of the model whose linears so far were replaced, which reads what it will read once
+// all of it is quantized. Linears that read one input are shown both streams' rows of it, then replaced:
+//
+//   PairedPass pass(source, config, batch, settings);
+//   pass.embed();
+//   for (layer = 0; layer < layers; ++layer) {
+//     pass.begin_layer(layer);
+//     for (input : kLayerInputs) {                           // attention, attention_output, feed_forward,
+//     down
+//       pass.show(input, sink, stop);                        // both streams' input, batch by batch
+//       for (tensor : pass.readers(input)) pass.replace(tensor, new weights);
+//     }
+//     pass.end_layer(stop);                                  // checkpoints: reference(), replaced()
+//   }
+//   pass.show_output(sink, stop);
+//
+// Each stream multiplies every linear once, so the whole costs two forward passes (staged_stream.h says what
+// it keeps between stages). With nothing replaced both streams have the bits of ForwardPass. The result does
+// not depend on the number of threads.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "foundation/base/stop_flag.h"
+#include "model/forward/forward_pass.h"
+#include "model/forward/staged_stream.h"
+
+namespace tessera::model {
+
+/// In the order in which a layer comes to them.
+inline constexpr std::array kLayerInputs = {LayerInput::attention, LayerInput::attention_output,
+                                            LayerInput::feed_forward, LayerInput::down};
+
+struct PairedSettings {
+  /// `memory_bytes` bounds the activations of all windows that are kept, both streams together.
+  ForwardSettings forward = {};
+  /// Off: there is the reference stream alone, and replacing does nothing; half the time and memory.
+  bool sequential = true;
+  /// Tokens that are shown at a time, as many whole windows as fit (at least one). More keep more threads
+  /// busy: a thread takes 256 tokens of a stream, or before attention_output a window.
+  std::size_t batch_tokens = 2048;
+};
+
+/// Rows [0, tokens) are valid, the same tokens in both; valid during the call. Not sequential: both are one.
+struct PairedRows {
+  const kernels::Matrix& reference;  ///< [>= tokens, in]
+  const kernels::Matrix& replaced;   ///< [>= tokens, in]
+  std::size_t tokens = 0;
+};
+
+using PairedRowsSink = std::function<void(const PairedRows&)>;
+
+class PairedPass {
+ public:
+  /// Checks the tokens against the vocabulary. Throws BadFileError, IoError. Source, config and tokens
+  /// outlive it.
+  PairedPass(const WeightSource& source, const DecoderConfig& config, const TokenBatch& batch,
+             const PairedSettings& settings);
+
+  const DecoderConfig& config() const { return config_; }
+  const TokenBatch& batch() const { return batch_; }
+  const WeightLoader& loader() const { return loader_; }
+  const PairedSettings& settings() const { return settings_; }
+
+  /// The residual streams at the last layer boundary: they change in embed and end_layer alone. Not
+  /// sequential: both are one. A pass whose streams are filled from a checkpoint goes on with the next layer.
+  HiddenStates& reference() { return reference_.states(); }
+  HiddenStates& replaced() { return replaced_ ? replaced_->states() : reference_.states(); }
+
+  /// Fills both streams with the tokens' embeddings.
+  void embed();
+
+  /// Loads the layer's weights. Throws BadFileError.
+  void begin_layer(std::uint32_t layer);
+  /// The linears of the present layer that read the input, as numbered in the WeightSource.
+  std::vector<std::size_t> readers(LayerInput input);
+
+  /// Shows `sink` the input at all positions: batches of whole windows in their order, on the calling thread.
+  /// Inputs come in the order of kLayerInputs, none left out; an empty sink only takes the streams there.
+  /// `done` is called after every batch. This and the following throw InterruptedError when `stop` asks for
+  /// it, and what the sink throws; the layer is then to be begun again, from a checkpoint where it was
+  /// end_layer.
+  void show(LayerInput input, const PairedRowsSink& sink, const StopFlag& stop, const WindowsDone& done = {});
+
+  /// From now on the replaced stream multiplies the tensor, a reader of an input that was shown last or is
+  /// still to be shown, with `weights` [out, in], rounded to the precision of the pass. Its bias stays.
+  void replace(std::size_t tensor, std::span<const float> weights);
+
+  /// Takes the streams past the last linear of the layer.
+  void end_layer(const StopFlag& stop);
+
+  /// Shows the input of the output matrix, at a layer boundary.
+  void show_output(const PairedRowsSink& sink, const StopFlag& stop, const WindowsDone& done = {});
+  /// The tensor that reads it.
+  std::size_t output_reader() const { return loader_.output_tensor(); }
+
+ private:
+  /// Computes a part's rows of one stream.
+  using PartStep = std::function<void(StagedStream& stream, const WindowPart& part, StageWorker& worker,
+                                      kernels::Matrix& rows, std::size_t first_row)>;
+
+  void run_batches(std::size_t columns, std::size_t part_tokens, const PartStep& step,
+                   const PairedRowsSink& sink, const StopFlag& stop, const WindowsDone& done);
+  std::size_t windows_at_once() const;
+  std::vector<StagedStream*> streams();
+  void complete_replaced(LayerInput input);
+
+  const DecoderConfig& config_;
+  TokenBatch batch_;
+  PairedSettings settings_;
+  WeightLoader loader_;
+  kernels::RopeTable rope_;
+  StagedStream reference_;
+  std::optional<StagedStream> replaced_;
+  std::vector<StageWorker> workers_;
+  std::size_t shown_ = 0;  ///< inputs of the present layer
+};
+
+}  // namespace tessera::model

@@ -1,0 +1,163 @@
+#include "model/forward/staged_stream.h"
+
+#include <algorithm>
+#include <cassert>
+#include <cstring>
+
+namespace tessera::model {
+namespace {
+
+/// The steps of LayerForward need no memory of its own for a window.
+constexpr std::size_t kStepsAlone = 1;
+
+/// Settings for what is kept beside `states`: with the memory that they leave.
+HiddenStatesSettings beside(const HiddenStates& states, HiddenStatesSettings settings) {
+  const std::uint64_t bytes = states.bytes().size();
+  if (bytes <= settings.memory_bytes) settings.memory_bytes -= bytes;
+  return settings;
+}
+
+HiddenStatesSettings with(HiddenStatesSettings settings, kernels::Precision precision) {
+  settings.precision = precision;
+  return settings;
+}
+
+HiddenStatesSettings states_settings(const ForwardSettings& settings) {
+  return {settings.precision, settings.memory_bytes, settings.scratch_folder};
+}
+
+void give_up(LayerInput input, LayerWeights& weights) {
+  for (Linear* linear : readers_of(input, weights)) linear->weight = {};
+}
+
+/// Rows of `matrix` from `first_row` on, as they are stored, to `target`; and back.
+void copy_rows(const kernels::Matrix& matrix, std::size_t first_row, std::span<std::byte> target) {
+  std::memcpy(target.data(), matrix.row(first_row), target.size());
+}
+void copy_rows(std::span<const std::byte> rows, kernels::Matrix& matrix, std::size_t first_row) {
+  std::memcpy(matrix.row(first_row), rows.data(), rows.size());
+}
+
+}  // namespace
+
+std::vector<Linear*> readers_of(LayerInput input, LayerWeights& weights) {
+  switch (input) {
+    case LayerInput::attention:
+      return {&weights.query, &weights.key, &weights.value};
+    case LayerInput::attention_output:
+      return {&weights.attention_output};
+    case LayerInput::feed_forward:
+      return {&weights.gate, &weights.up};
+    case LayerInput::down:
+      return {&weights.down};
+  }
+  return {};
+}
+
+StageWorker::StageWorker(const DecoderConfig& config, const kernels::RopeTable& rope,
+                         kernels::Precision precision, std::size_t context)
+    : steps(config, rope, precision, kStepsAlone),
+      tile(config, precision, std::min(context, kTileTokens)),
+      heads(config, precision, context, context),
+      attended(precision, std::min(context, kTileTokens), config.query_width()) {}
+
+StagedStream::StagedStream(const DecoderConfig& config, const TokenBatch& batch,
+                           const ForwardSettings& settings)
+    : config_(config),
+      context_(batch.context),
+      element_bytes_(kernels::element_bytes(settings.precision)),
+      states_(batch.windows(), context_, config.embedding, states_settings(settings)),
+      middle_(batch.windows(), context_, config.embedding,
+              with(beside(states_, states_settings(settings)), kernels::Precision::f32)),
+      kept_(batch.windows(), context_, std::max(config.query_width(), config.feed_forward),
+            beside(middle_, beside(states_, states_settings(settings)))) {}
+
+void StagedStream::begin_layer(LayerWeights weights, std::uint32_t layer) {
+  weights_ = std::move(weights);
+  layer_ = layer;
+}
+
+void StagedStream::end_layer() { weights_ = {}; }
+
+void StagedStream::run(LayerInput input, const WindowPart& part, StageWorker& worker, kernels::Matrix& rows,
+                       std::size_t first_row) {
+  switch (input) {
+    case LayerInput::attention:
+      return normalize(weights_.attention_norm, part, worker, rows, first_row);
+    case LayerInput::attention_output:
+      return attend(part, worker, rows, first_row);
+    case LayerInput::feed_forward:
+      return enter_feed_forward(part, worker, rows, first_row);
+    case LayerInput::down:
+      return activate(part, worker, rows, first_row);
+  }
+}
+
+void StagedStream::end(LayerInput input) {
+  if (input == LayerInput::attention_output) give_up(LayerInput::attention, weights_);
+  if (input == LayerInput::feed_forward) give_up(LayerInput::attention_output, weights_);
+  if (input == LayerInput::down) give_up(LayerInput::feed_forward, weights_);
+}
+
+void StagedStream::normalize(std::span<const float> weight, const WindowPart& part, StageWorker& worker,
+                             kernels::Matrix& rows, std::size_t first_row) {
+  worker.steps.normalize(weight, part.tokens, load(states_, part, worker), rows, first_row);
+}
+
+void StagedStream::attend(const WindowPart& window, StageWorker& worker, kernels::Matrix& rows,
+                          std::size_t first_row) {
+  assert(window.first == 0 && window.tokens == context_);
+  for (std::size_t first = 0; first < context_; first += kTileTokens) {
+    const std::size_t tokens = std::min(kTileTokens, context_ - first);
+    load(states_, {window.window, first, tokens}, worker);
+    worker.steps.project_heads(weights_, tokens, worker.tile);
+    worker.steps.place_heads(weights_, tokens, first, first, worker.tile, worker.heads);
+  }
+  worker.steps.attention().run(worker.heads,
+                               {.window = config_.attention_window(layer_), .first_row = first_row},
+                               worker.steps.products(), rows);
+  copy_rows(rows, first_row, kept(window, config_.query_width()));
+}
+
+void StagedStream::enter_feed_forward(const WindowPart& part, StageWorker& worker, kernels::Matrix& rows,
+                                      std::size_t first_row) {
+  const auto hidden = load(states_, part, worker);
+  copy_rows(kept(part, config_.query_width()), worker.attended, 0);
+  worker.steps.add_attention(weights_, part.tokens, worker.attended, 0, worker.tile);
+  middle_.store(part.window, part.first, hidden);
+  worker.steps.normalize(weights_.ffn_norm, part.tokens, hidden, rows, first_row);
+}
+
+void StagedStream::activate(const WindowPart& part, StageWorker& worker, kernels::Matrix& rows,
+                            std::size_t first_row) {
+  load(middle_, part, worker);
+  worker.steps.project_feed_forward(weights_, part.tokens, worker.tile);
+  const auto activation = kept(part, config_.feed_forward);
+  copy_rows(worker.tile.ffn_activation, 0, activation);
+  copy_rows(activation, rows, first_row);
+}
+
+void StagedStream::finish(const WindowPart& part, StageWorker& worker) {
+  const auto hidden = load(middle_, part, worker);
+  copy_rows(kept(part, config_.feed_forward), worker.tile.ffn_activation, 0);
+  worker.steps.add_down(weights_, part.tokens, worker.tile);
+  states_.store(part.window, part.first, hidden);
+}
+
+std::span<float> StagedStream::load(const HiddenStates& states, const WindowPart& part,
+                                    StageWorker& worker) const {
+  const auto hidden = std::span(worker.tile.hidden).first(part.tokens * config_.embedding);
+  states.load(part.window, part.first, hidden);
+  return hidden;
+}
+
+std::span<std::byte> StagedStream::kept(const WindowPart& part, std::size_t columns) {
+  const std::size_t row_bytes = columns * element_bytes_;
+  return kept_.rows(part.window, 0, context_).subspan(part.first * row_bytes, part.tokens * row_bytes);
+}
+
+void StagedStream::release(std::size_t window) const {
+  for (const HiddenStates* states : {&states_, &middle_, &kept_}) states->release(window);
+}
+
+}  // namespace tessera::model

@@ -1,0 +1,63 @@
+// Adds up the second moments of the inputs of linears that a paired pass shows.
+//
+// Batches are transposed once, so that both operands of the products lie along the tokens as the matrix units
+// read them; the sums H and C are kept in dense square tiles, H only in those on or above the diagonal. A
+// tile and a batch are one product on one thread, in an order of additions that its shape alone decides: the
+// sums have the same bits for any number of threads (not for any division into batches).
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "artifacts/input_moments.h"
+#include "foundation/kernels/gemm.h"
+#include "model/forward/paired_pass.h"
+
+namespace tessera::stages {
+
+struct MomentSettings {
+  bool cross = true;  ///< of the reference with the replaced input as well: twice the memory, thrice the time
+  int threads = 0;    ///< 0: all cores
+};
+
+/// Of one input. Memory: 4 bytes a column and column for each of the sums, half of it for H, beside two
+/// transposed batches.
+class MomentSums {
+ public:
+  MomentSums(std::size_t columns, const MomentSettings& settings);
+
+  /// Adds a batch of rows, of `columns` columns.
+  void add(const model::PairedRows& rows);
+
+  /// The means over all tokens, of which there are some; nothing is left here. Throws BadFileError naming
+  /// `file` and the tensors that read the input, `readers`, where a NaN, an infinite or a huge element was
+  /// among the rows.
+  InputMoments take(const std::string& file, std::span<const std::string> readers);
+
+ private:
+  /// Columns [row, row + height) of one input against [column, column + width) of the other.
+  struct Tile {
+    bool cross = false;
+    std::size_t row = 0;
+    std::size_t column = 0;
+    std::size_t height = 0;
+    std::size_t width = 0;
+    std::vector<float> sums = {};  ///< [height, width]
+  };
+
+  void transpose(const model::PairedRows& rows);
+  void write_means(Tile& tile, InputMoments& moments) const;
+
+  std::size_t columns_;
+  MomentSettings settings_;
+  std::uint64_t tokens_ = 0;
+  std::vector<Tile> tiles_;
+  std::vector<kernels::MatrixProducts> products_;  ///< by worker
+  kernels::Matrix replaced_;                       ///< of the present batch, [columns, tokens]
+  kernels::Matrix reference_;                      ///< likewise
+};
+
+}  // namespace tessera::stages

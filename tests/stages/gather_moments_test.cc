@@ -1,0 +1,155 @@
+// Sums of products of inputs against the same in float64.
+#include "stages/gather_moments.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <limits>
+#include <random>
+
+#include "foundation/base/error.h"
+
+namespace tessera {
+namespace {
+
+using kernels::Matrix;
+using kernels::Precision;
+using stages::MomentSums;
+
+const std::vector<std::string> kReaders = {"blk.0.attn_q.weight", "blk.0.attn_k.weight"};
+
+/// A batch of both inputs, in a matrix with more rows than tokens.
+struct Batch {
+  Batch(Precision precision, std::size_t count, std::size_t columns, unsigned seed)
+      : reference(precision, count + 3, columns), replaced(precision, count + 3, columns), tokens(count) {
+    std::mt19937 random(seed);
+    std::normal_distribution<float> normal;
+    std::vector<float> row(columns), other(columns);
+    for (std::size_t t = 0; t < reference.rows(); ++t) {
+      for (std::size_t c = 0; c < columns; ++c) {
+        row[c] = normal(random);
+        other[c] = row[c] + 0.1f * normal(random) + 0.05f;
+      }
+      reference.store(t, row);
+      replaced.store(t, other);
+    }
+  }
+  model::PairedRows rows() const { return {reference, replaced, tokens}; }
+
+  Matrix reference;
+  Matrix replaced;
+  std::size_t tokens;
+};
+
+std::vector<Batch> batches(Precision precision, std::size_t columns) {
+  std::vector<Batch> result;
+  for (const std::size_t tokens : {64, 64, 37})
+    result.emplace_back(precision, tokens, columns, tokens + result.size());
+  return result;
+}
+
+InputMoments moments_of(const std::vector<Batch>& batches, std::size_t columns,
+                        const stages::MomentSettings& settings) {
+  MomentSums sums(columns, settings);
+  for (const auto& batch : batches) sums.add(batch.rows());
+  return sums.take("model.gguf", kReaders);
+}
+
+/// Mean of a b^T over all batches, in float64.
+std::vector<double> mean_products(const std::vector<Batch>& batches, Matrix Batch::*left,
+                                  std::size_t columns) {
+  std::vector<double> sums(columns * columns);
+  std::vector<float> a(columns), b(columns);
+  double tokens = 0;
+  for (const auto& batch : batches) {
+    for (std::size_t t = 0; t < batch.tokens; ++t) {
+      (batch.*left).load(t, a);
+      batch.replaced.load(t, b);
+      for (std::size_t i = 0; i < columns; ++i) {
+        for (std::size_t j = 0; j < columns; ++j) sums[i * columns + j] += double{a[i]} * double{b[j]};
+      }
+    }
+    tokens += static_cast<double>(batch.tokens);
+  }
+  for (double& sum : sums) sum /= tokens;
+  return sums;
+}
+
+void expect_near(const std::vector<float>& actual, const std::vector<double>& expected) {
+  ASSERT_EQ(actual.size(), expected.size());
+  for (std::size_t i = 0; i < actual.size(); ++i) ASSERT_NEAR(actual[i], expected[i], 2e-6) << i;
+}
+
+TEST(MomentSums, AreTheMeansOfTheProductsInBothPrecisions) {
+  for (const auto precision : kernels::available_precisions()) {
+    for (const std::size_t columns : {5, 256, 300, 530}) {
+      const auto rows = batches(precision, columns);
+      const auto moments = moments_of(rows, columns, {.threads = 2});
+      EXPECT_EQ(moments.columns, columns);
+      EXPECT_EQ(moments.tokens, 64u + 64 + 37);
+      expect_near(moments.second, mean_products(rows, &Batch::replaced, columns));
+      expect_near(moments.cross, mean_products(rows, &Batch::reference, columns));
+    }
+  }
+}
+
+TEST(MomentSums, TheSecondMomentIsSymmetricToTheBit) {
+  for (const auto precision : kernels::available_precisions()) {
+    const std::size_t columns = 300;
+    const auto second = moments_of(batches(precision, columns), columns, {.threads = 2}).second;
+    for (std::size_t i = 0; i < columns; ++i) {
+      for (std::size_t j = 0; j < i; ++j) ASSERT_EQ(second[i * columns + j], second[j * columns + i]);
+    }
+  }
+}
+
+TEST(MomentSums, AreTheSameBitsForAnyNumberOfThreads) {
+  for (const auto precision : kernels::available_precisions()) {
+    const std::size_t columns = 530;
+    const auto rows = batches(precision, columns);
+    const auto one = moments_of(rows, columns, {.threads = 1});
+    const auto three = moments_of(rows, columns, {.threads = 3});
+    EXPECT_EQ(one.second, three.second);
+    EXPECT_EQ(one.cross, three.cross);
+  }
+}
+
+TEST(MomentSums, WithoutCrossTheSecondMomentIsTheSame) {
+  const std::size_t columns = 300;
+  const auto rows = batches(Precision::f32, columns);
+  const auto alone = moments_of(rows, columns, {.cross = false, .threads = 2});
+  EXPECT_EQ(alone.second, moments_of(rows, columns, {.threads = 2}).second);
+  EXPECT_TRUE(alone.cross.empty());
+}
+
+void expect_refused(const Batch& batch, std::size_t columns) {
+  try {
+    MomentSums sums(columns, {.threads = 2});
+    sums.add(batch.rows());
+    sums.take("model.gguf", kReaders);
+    FAIL();
+  } catch (const BadFileError& error) {
+    const std::string what = error.what();
+    EXPECT_EQ(error.place().file, "model.gguf");
+    EXPECT_EQ(error.place().tensor, "blk.0.attn_q.weight, blk.0.attn_k.weight");
+    EXPECT_NE(what.find("column 290"), std::string::npos) << what;
+  }
+}
+
+TEST(MomentSums, OfOverflowingActivationsAreRefusedNamingTheLinears) {
+  constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
+  constexpr float kInfinity = std::numeric_limits<float>::infinity();
+  for (const float bad : {kNan, kInfinity, 1e30f}) {
+    Batch batch(Precision::f32, 8, 300, 1);
+    batch.replaced.store(5, 290, std::span(&bad, 1));
+    expect_refused(batch, 300);
+  }
+  for (const float bad : {kNan, kInfinity}) {
+    Batch batch(Precision::f32, 8, 300, 1);
+    batch.reference.store(5, 290, std::span(&bad, 1));
+    expect_refused(batch, 300);
+  }
+}
+
+}  // namespace
+}  // namespace tessera
