@@ -9,6 +9,7 @@
 #include "foundation/base/error.h"
 #include "foundation/base/parallel.h"
 #include "foundation/base/printable.h"
+#include "foundation/codecs/decode_finite.h"
 #include "foundation/kernels/squared_error.h"
 
 namespace tessera::stages {
@@ -120,13 +121,6 @@ class Ledger {
   std::uint64_t done_bytes_ = 0;
 };
 
-[[noreturn]] void refuse_non_finite(const WeightSource& source, const TensorDescriptor& tensor,
-                                    std::uint64_t index, float value) {
-  throw BadFileError({.file = source.name(), .tensor = tensor.name},
-                     fmt::format("weight at row {}, column {} is {}; the model is damaged",
-                                 index / tensor.columns(), index % tensor.columns(), value));
-}
-
 /// Does the work of one chunk.
 class ChunkEncoder {
  public:
@@ -180,10 +174,7 @@ class ChunkEncoder {
     const std::uint64_t columns = planned.source.columns();
     const std::uint64_t first = batch.rows.first * columns;
     const auto weights = worker.weights_of(batch.rows.count * columns);
-    codecs::codec_for(planned.source.type).decode(stored, weights);
-    if (const auto bad = kernels::find_non_finite(weights)) {
-      refuse_non_finite(job_.source, planned.source, first + *bad, weights[*bad]);
-    }
+    codecs::decode_finite(job_.source, batch.tensor, first, stored, weights);
     encoders_[batch.tensor]({weights, columns, importance}, blocks);
     const auto decoded = worker.decoded_of(weights.size());
     codecs::codec_for(planned.target).decode(blocks, decoded);
@@ -202,12 +193,8 @@ class ChunkEncoder {
     const std::size_t width = info(tensor.type).block_bytes;
     for (std::size_t begin = 0; begin < stored.size(); begin += kPiece * width) {
       const auto piece = stored.subspan(begin, std::min(kPiece * width, stored.size() - begin));
-      const auto weights = worker.weights_of(piece.size() / width);
-      codecs::codec_for(tensor.type).decode(piece, weights);
-      if (const auto bad = kernels::find_non_finite(weights)) {
-        refuse_non_finite(job_.source, tensor, chunk.rows.first * tensor.columns() + begin / width + *bad,
-                          weights[*bad]);
-      }
+      const std::uint64_t first = chunk.rows.first * tensor.columns() + begin / width;
+      codecs::decode_finite(job_.source, chunk.tensor, first, piece, worker.weights_of(piece.size() / width));
     }
   }
 

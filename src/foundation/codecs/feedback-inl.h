@@ -160,7 +160,7 @@ class FeedbackRows {
   void feed_back(std::size_t panel, std::size_t tile) {
     open(panel, tile);
     const std::size_t n = metric_.panel_columns(panel);
-    const float* factor = metric_.factor_within(panel).data();
+    const float* factor = metric_.factor().within(panel).data();
     for (std::size_t block = 0; block < n / kBlock; ++block) {
       auto& scales = scales_of(panel, tile, block);
       fit_block(factor, n, block, scales);

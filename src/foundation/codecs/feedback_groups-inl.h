@@ -40,7 +40,7 @@ struct GroupMetrics {
   /// Metrics M_g = R_gg R_gg^T.
   void set_conditional(const FeedbackMetric& metric, std::size_t panel) {
     const std::size_t n = metric.panel_columns(panel);
-    const float* factor = metric.factor_within(panel).data();  // [k, j] = R_jk
+    const float* factor = metric.factor().within(panel).data();  // [k, j] = R_jk
     set(n, [&](std::size_t i, std::size_t j) {
       const std::size_t last = (i / kWidth + 1) * kWidth;
       double sum = 0;

@@ -2,8 +2,6 @@
 
 #include <algorithm>
 
-#include "foundation/kernels/cholesky.h"
-
 namespace tessera::codecs {
 namespace {
 
@@ -22,20 +20,24 @@ FeedbackMetric::FeedbackMetric(std::vector<float> hessian, std::size_t columns, 
   if (!(mean > 0)) mean = 1;  // inputs that are always zero: every error costs the same
   const auto add_to_diagonal = [&](double value) {
     for (std::size_t i = 0; i < columns; ++i) hessian[i * columns + i] += static_cast<float>(value);
+    added_ += value;
   };
   add_to_diagonal(damping_ * mean);
-  std::vector<float> factor = hessian;
-  while (!kernels::factor_upper(factor, columns)) {
+  while (!(factor_ = kernels::UpperFactor::of(hessian, columns))) {
     add_to_diagonal(9 * damping_ * mean);
     damping_ *= 10;
-    factor = hessian;
   }
   store_hessian(hessian, precision);
-  store_factor(factor, precision);
-}
-
-std::size_t FeedbackMetric::panel_columns(std::size_t panel) const {
-  return std::min(kPanelColumns, columns_ - panel * kPanelColumns);
+  if (precision == kernels::Precision::f32) return;
+  for (std::size_t panel = 0; panel < panels(); ++panel) {
+    const auto& exact = factor_->before(panel);
+    auto& rounded = before_.emplace_back(precision, exact.rows(), exact.columns());
+    std::vector<float> row(exact.columns());
+    for (std::size_t k = 0; k < exact.rows() && !row.empty(); ++k) {
+      exact.load(k, row);
+      rounded.store(k, row);
+    }
+  }
 }
 
 void FeedbackMetric::store_hessian(std::span<const float> hessian, kernels::Precision precision) {
@@ -51,19 +53,6 @@ void FeedbackMetric::store_hessian(std::span<const float> hessian, kernels::Prec
     auto& block = diagonal_blocks_.emplace_back(width * width);
     for (std::size_t k = 0; k < width; ++k) {
       std::copy_n(hessian.data() + (first + k) * columns_ + first, width, block.data() + k * width);
-    }
-  }
-}
-
-void FeedbackMetric::store_factor(std::span<const float> factor, kernels::Precision precision) {
-  for (std::size_t panel = 0; panel < panels(); ++panel) {
-    const std::size_t first = panel * kPanelColumns, width = panel_columns(panel);
-    auto& before = before_.emplace_back(precision, width, first);
-    auto& within = within_.emplace_back(width * width);
-    for (std::size_t k = 0; k < width; ++k) {
-      const auto row = factor.subspan((first + k) * columns_, columns_);
-      if (first > 0) before.store(k, row.first(first));
-      std::copy_n(row.data() + first, k + 1, within.data() + k * width);
     }
   }
 }

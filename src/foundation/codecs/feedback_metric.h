@@ -8,16 +8,18 @@
 #pragma once
 
 #include <cstddef>
+#include <optional>
 #include <span>
 #include <vector>
 
 #include "foundation/kernels/matrix.h"
+#include "foundation/kernels/upper_factor.h"
 
 namespace tessera::codecs {
 
 class FeedbackMetric {
  public:
-  static constexpr std::size_t kPanelColumns = 256;
+  static constexpr std::size_t kPanelColumns = kernels::UpperFactor::kPanelColumns;
 
   /// `hessian` is symmetric and positive semidefinite, [columns, columns], finite. `damping`, as a share of
   /// its mean diagonal, is added to the diagonal; ten times as much as long as the factorisation fails.
@@ -26,10 +28,12 @@ class FeedbackMetric {
 
   std::size_t columns() const { return columns_; }
   kernels::Precision precision() const { return hessian_.precision(); }
-  std::size_t panels() const { return (columns_ + kPanelColumns - 1) / kPanelColumns; }
-  std::size_t panel_columns(std::size_t panel) const;
-  /// The damping that was used.
+  std::size_t panels() const { return factor_->panels(); }
+  std::size_t panel_columns(std::size_t panel) const { return factor_->panel_columns(panel); }
+  /// The share of the mean diagonal that was used.
   double damping() const { return damping_; }
+  /// What it came to, added to every element of the diagonal.
+  double added_to_diagonal() const { return added_; }
 
   /// Diagonal of the damped H, [columns].
   std::span<const float> diagonal() const { return diagonal_; }
@@ -38,23 +42,25 @@ class FeedbackMetric {
   const kernels::Matrix& hessian() const { return hessian_; }
   /// The rows and columns of a panel of the damped H, [panel_columns, panel_columns].
   std::span<const float> diagonal_block(std::size_t panel) const { return diagonal_blocks_[panel]; }
-  /// R_jk for k in the panel and all j before it, as [k, j]: [panel_columns, panel * kPanelColumns].
-  const kernels::Matrix& factor_before(std::size_t panel) const { return before_[panel]; }
-  /// R_jk for k and j in the panel, as [k, j], j <= k: [panel_columns, panel_columns].
-  std::span<const float> factor_within(std::size_t panel) const { return within_[panel]; }
+  /// R, in float32.
+  const kernels::UpperFactor& factor() const { return *factor_; }
+  /// factor().before(panel) in the metric's precision.
+  const kernels::Matrix& factor_before(std::size_t panel) const {
+    return before_.empty() ? factor_->before(panel) : before_[panel];
+  }
 
  private:
   void store_hessian(std::span<const float> hessian, kernels::Precision precision);
-  void store_factor(std::span<const float> factor, kernels::Precision precision);
 
   std::size_t columns_;
   double damping_;
+  double added_ = 0;
   std::vector<float> diagonal_;
   bool is_diagonal_ = true;
   kernels::Matrix hessian_;
   std::vector<std::vector<float>> diagonal_blocks_;
-  std::vector<kernels::Matrix> before_;
-  std::vector<std::vector<float>> within_;
+  std::optional<kernels::UpperFactor> factor_;
+  std::vector<kernels::Matrix> before_;  ///< empty where the precision is float32
 };
 
 }  // namespace tessera::codecs

@@ -1,0 +1,20 @@
+// What error feedback made of one tensor.
+#pragma once
+
+#include <cstdint>
+
+#include "artifacts/encoding_error.h"
+
+namespace tessera {
+
+struct FeedbackOutcome {
+  EncodingError error;
+  /// Sums over rows of the mean squared error at the output, on the calibration tokens, against the targets.
+  double output_error = 0;
+  double plain_output_error = 0;  ///< of the plain encoding
+  std::uint64_t rows = 0;
+  std::uint64_t plain_rows = 0;  ///< that kept the plain encoding, being better
+  double damping = 0;            ///< as used
+};
+
+}  // namespace tessera

@@ -1,0 +1,188 @@
+#include "stages/encode_feedback.h"
+
+#include <algorithm>
+#include <cassert>
+#include <cstring>
+
+#include "foundation/base/parallel.h"
+#include "foundation/codecs/codec.h"
+#include "foundation/codecs/decode_finite.h"
+#include "foundation/kernels/squared_error.h"
+#include "foundation/kernels/transpose.h"
+
+namespace tessera::stages {
+namespace {
+
+constexpr std::size_t kRows = codecs::kFeedbackRows;
+static_assert(kRows == kernels::UpperFactor::kRows);
+
+const std::byte* bytes_of(std::span<const float> values) {
+  return reinterpret_cast<const std::byte*>(values.data());
+}
+
+std::vector<float> diagonal_of(const InputMoments& moments) {
+  std::vector<float> diagonal(moments.columns);
+  for (std::size_t i = 0; i < moments.columns; ++i) {
+    diagonal[i] = moments.second[i * moments.columns + i];
+  }
+  return diagonal;
+}
+
+/// (C - H)^T, empty where there is no C.
+std::optional<kernels::Matrix> asymmetry_of(const InputMoments& moments, kernels::Precision precision) {
+  if (moments.cross.empty()) return std::nullopt;
+  const std::size_t n = moments.columns;
+  kernels::Matrix result(precision, n, n);
+  std::vector<float> row(n);
+  for (std::size_t i = 0; i < n; ++i) {
+    for (std::size_t j = 0; j < n; ++j) row[j] = moments.cross[j * n + i] - moments.second[i * n + j];
+    result.store(i, row);
+  }
+  return result;
+}
+
+}  // namespace
+
+/// The buffers of one thread. What is transposed is [columns][kRows].
+struct FeedbackEncoder::Worker {
+  Worker(std::size_t columns, kernels::Precision precision)
+      : weights(kernels::Precision::f32, kRows, columns),
+        decoded(kernels::Precision::f32, kRows, columns),
+        operand(precision, columns, kRows),
+        targets(columns * kRows),
+        errors(columns * kRows),
+        product(columns * kRows),
+        target_rows(columns * kRows) {}
+
+  /// Transposes kRows rows.
+  static void transpose(const kernels::Matrix& rows, std::span<float> result) {
+    kernels::transpose_columns(rows, kRows, 0, std::as_writable_bytes(result));
+  }
+  /// product = matrix * x, x as an operand of the matrix's precision.
+  void multiply(const kernels::Matrix& matrix, std::span<const float> x) {
+    operand.store(0, x);
+    products.multiply(
+        {.m = matrix.rows(), .n = kRows, .k = matrix.columns(), .precision = matrix.precision()},
+        matrix.data(), operand.data(), product.data());
+  }
+  std::span<float> floats(kernels::Matrix& rows) const {
+    return {reinterpret_cast<float*>(rows.data()), rows.rows() * rows.columns()};
+  }
+
+  kernels::MatrixProducts products;
+  kernels::Matrix weights;  ///< [kRows, columns]; rows that the tensor does not have are 0
+  kernels::Matrix decoded;  ///< likewise
+  kernels::Matrix operand;
+  std::vector<float> targets;
+  std::vector<float> errors;
+  std::vector<float> product;
+  std::vector<float> target_rows;  ///< targets as rows
+  std::vector<std::byte> stored, blocks, plain_blocks;
+};
+
+FeedbackEncoder::FeedbackEncoder(InputMoments moments, const FeedbackEncodeSettings& settings)
+    : settings_(settings),
+      columns_(moments.columns),
+      importance_(diagonal_of(moments)),
+      asymmetry_(asymmetry_of(moments, settings.precision)),
+      metric_(std::move(moments.second), columns_, settings.damping, settings.precision) {}
+
+FeedbackOutcome FeedbackEncoder::encode(const WeightSource& source, std::size_t tensor, ElementType type,
+                                        const EncodedRowsSink& sink, const StopFlag& stop) const {
+  const auto& descriptor = source.tensors()[tensor];
+  assert(descriptor.columns() == columns_);
+  const std::uint64_t rows = descriptor.rows(), row_size = row_bytes(type, columns_);
+  const std::size_t panels = (rows + kRows - 1) / kRows;
+  std::vector<FeedbackOutcome> outcomes(panels);
+  std::vector<std::unique_ptr<Worker>> workers(static_cast<std::size_t>(resolve_threads(settings_.threads)));
+  parallel_for(panels, settings_.threads, [&](std::size_t panel, int index) {
+    stop.check();
+    auto& worker = workers[static_cast<std::size_t>(index)];
+    if (!worker) worker = std::make_unique<Worker>(columns_, settings_.precision);
+    const RowRange range{panel * kRows, std::min<std::uint64_t>(kRows, rows - panel * kRows)};
+    const auto weights = worker->floats(worker->weights).first(range.count * columns_);
+    std::ranges::fill(worker->floats(worker->weights).subspan(weights.size()), 0.0f);
+    codecs::decode_finite(source, tensor, range.first * columns_,
+                          source.stored_rows(tensor, range, worker->stored), weights);
+    source.discard(tensor, range);
+    worker->blocks.resize(range.count * row_size);
+    outcomes[panel] = encode_panel(type, range.count, *worker);
+    sink({range, worker->blocks, worker->floats(worker->decoded).first(weights.size())});
+  });
+  FeedbackOutcome total{.rows = rows, .damping = damping()};
+  for (const auto& outcome : outcomes) add(outcome, total);
+  total.error.has_importance = true;
+  return total;
+}
+
+FeedbackOutcome FeedbackEncoder::encode_panel(ElementType type, std::size_t rows, Worker& worker) const {
+  const auto& codec = codecs::codec_for(type);
+  const auto weights = worker.floats(worker.weights).first(rows * columns_);
+  const auto decoded = worker.floats(worker.decoded).first(rows * columns_);
+  set_targets(worker);
+  worker.plain_blocks.resize(worker.blocks.size());
+  codec.encode({weights, columns_, importance_}, worker.plain_blocks);
+  codec.decode(worker.plain_blocks, decoded);
+  const auto plain_errors = output_errors(worker);
+  codec.encode_with_feedback(
+      {std::span(worker.target_rows).first(rows * columns_), columns_, metric_, settings_.feedback},
+      worker.products, worker.blocks);
+  codec.decode(worker.blocks, decoded);
+  const auto errors = output_errors(worker);
+  FeedbackOutcome outcome;
+  const std::size_t row_size = worker.blocks.size() / rows;
+  for (std::size_t row = 0; row < rows; ++row) {
+    const bool is_plain = !(errors[row] <= plain_errors[row]);
+    outcome.output_error += is_plain ? plain_errors[row] : errors[row];
+    outcome.plain_output_error += plain_errors[row];
+    if (!is_plain) continue;
+    ++outcome.plain_rows;
+    std::copy_n(worker.plain_blocks.data() + row * row_size, row_size, worker.blocks.data() + row * row_size);
+  }
+  if (outcome.plain_rows > 0) codec.decode(worker.blocks, decoded);
+  outcome.error.sums = kernels::sum_squared_error(weights, decoded, columns_, importance_);
+  return outcome;
+}
+
+void FeedbackEncoder::set_targets(Worker& worker) const {
+  Worker::transpose(worker.weights, worker.targets);
+  const auto weights = worker.floats(worker.weights);
+  if (!asymmetry_) {
+    std::ranges::copy(weights, worker.target_rows.begin());
+    return;
+  }
+  worker.multiply(*asymmetry_, worker.targets);
+  metric_.factor().solve(worker.product, worker.products);
+  for (std::size_t i = 0; i < worker.targets.size(); ++i) worker.targets[i] += worker.product[i];
+  for (std::size_t row = 0; row < kRows; ++row) {
+    for (std::size_t c = 0; c < columns_; ++c) {
+      worker.target_rows[row * columns_ + c] = worker.targets[c * kRows + row];
+    }
+  }
+}
+
+std::vector<double> FeedbackEncoder::output_errors(Worker& worker) const {
+  Worker::transpose(worker.decoded, worker.errors);
+  for (std::size_t i = 0; i < worker.errors.size(); ++i)
+    worker.errors[i] = worker.targets[i] - worker.errors[i];
+  worker.multiply(metric_.hessian(), worker.errors);
+  const auto damping = static_cast<float>(metric_.added_to_diagonal());
+  std::vector<double> errors(kRows);
+  for (std::size_t c = 0; c < columns_; ++c) {
+    const float* error = worker.errors.data() + c * kRows;
+    const float* product = worker.product.data() + c * kRows;
+    for (std::size_t row = 0; row < kRows; ++row) {
+      errors[row] += static_cast<double>(error[row]) * (product[row] - damping * error[row]);
+    }
+  }
+  return errors;
+}
+
+void FeedbackEncoder::add(const FeedbackOutcome& panel, FeedbackOutcome& total) {
+  total.error.sums += panel.error.sums;
+  total.output_error += panel.output_error;
+  total.plain_output_error += panel.plain_output_error;
+  total.plain_rows += panel.plain_rows;
+}
+
+}  // namespace tessera::stages

@@ -1,0 +1,76 @@
+// Encodes the linears of one input with error feedback, from the moments of that input.
+//
+// Where the quantized model reads an input x of its own and the original one r, the least mean |W r - Q x|^2
+// is that of the targets W' = W + W (C - H) H^-1 in the metric H (input_moments.h; asymmetric calibration:
+// Li et al. 2025, GPTAQ, arXiv 2504.02692). H is damped, so that what calibration barely saw is corrected
+// little. Targets are rounded with error feedback (foundation/codecs/feedback-inl.h).
+//
+// Every row is also encoded plainly, and keeps that encoding where it has the smaller error at the output on
+// the calibration tokens: feedback is never worse there.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "artifacts/encoding_error.h"
+#include "artifacts/feedback_outcome.h"
+#include "artifacts/input_moments.h"
+#include "foundation/base/stop_flag.h"
+#include "foundation/codecs/feedback.h"
+#include "foundation/tensor/weight_source.h"
+
+namespace tessera::stages {
+
+struct FeedbackEncodeSettings {
+  codecs::FeedbackSettings feedback = {};
+  /// Added to the diagonal of H, as a share of its mean. 0.02 was best between 0.002 and 0.2.
+  double damping = 0.02;
+  kernels::Precision precision = kernels::Precision::f32;  ///< of products with H
+  int threads = 0;                                         ///< 0: all cores
+};
+
+/// Rows of a tensor, encoded; `decoded` is what they decode to.
+struct EncodedRows {
+  RowRange rows;
+  std::span<const std::byte> blocks;
+  std::span<const float> decoded;
+};
+
+/// Where encoded rows go; called from several threads, each row once.
+using EncodedRowsSink = std::function<void(const EncodedRows&)>;
+
+class FeedbackEncoder {
+ public:
+  /// Factors the Hessian.
+  FeedbackEncoder(InputMoments moments, const FeedbackEncodeSettings& settings);
+
+  /// The damping that the factorisation needed, at least that of the settings.
+  double damping() const { return metric_.damping(); }
+
+  /// Encodes a tensor of the source, which reads the input, in `type`, a block format that fits its rows. The
+  /// result does not depend on the number of threads. Throws BadFileError for NaN or infinite weights,
+  /// InterruptedError, and what the sink throws.
+  FeedbackOutcome encode(const WeightSource& source, std::size_t tensor, ElementType type,
+                         const EncodedRowsSink& sink, const StopFlag& stop) const;
+
+ private:
+  struct Worker;
+
+  FeedbackOutcome encode_panel(ElementType type, std::size_t rows, Worker& worker) const;
+  void set_targets(Worker& worker) const;
+  /// Of each row, against the targets, of what was decoded.
+  std::vector<double> output_errors(Worker& worker) const;
+  static void add(const FeedbackOutcome& panel, FeedbackOutcome& total);
+
+  FeedbackEncodeSettings settings_;
+  std::size_t columns_;
+  std::vector<float> importance_;             ///< diagonal of H without damping
+  std::optional<kernels::Matrix> asymmetry_;  ///< (C - H)^T; empty without C
+  codecs::FeedbackMetric metric_;
+};
+
+}  // namespace tessera::stages
