@@ -42,8 +42,13 @@ void add_type_options(CLI::App& command, QuantizeOptions& options) {
   command.add_flag("--leave-output-tensor", settings.leave_output, "Keep output.weight as it is");
   command.add_flag("--allow-requantize", settings.allow_requantize,
                    "Accept tensors that already are quantized");
-  command.add_option("--encoder", options.encoder, "tessera, or ggml where libggml was found at build time")
-      ->check(CLI::IsMember({"tessera", "ggml"}));
+  command
+      .add_option(
+          "--encoder", options.encoder,
+          "tessera; feedback: learns from texts (-f) how weights make up for each other's errors, much "
+          "better at the same size; ggml, where libggml was found at build time")
+      ->check(CLI::IsMember({"tessera", "feedback", "ggml"}));
+  add_feedback_options(command, options.feedback);
   command.add_option("--split-max-size", options.split_max_size,
                      "Largest size of one file, e.g. 2G; splits the output");
   add_dynamic_options(command, options.dynamic);
@@ -63,8 +68,13 @@ pipeline::QuantizeSettings quantize_settings(const QuantizeOptions& options) {
     settings.write.split_max_bytes = parse_size("--split-max-size", options.split_max_size);
   }
   settings.encode.threads = options.common.threads;
-  settings.encode.encoder = *codecs::encoder_kind_from_name(options.encoder);
   apply_dynamic_options(options.dynamic, settings);
+  if (options.encoder == "feedback") {
+    apply_feedback_options(options.feedback, settings);
+  } else {
+    settings.encode.encoder = *codecs::encoder_kind_from_name(options.encoder);
+    refuse_feedback_options(options.feedback);
+  }
   if (settings.type.empty()) refuse_overrides(options);
   return settings;
 }

@@ -7,6 +7,7 @@
 
 #include "command.h"
 #include "dynamic_options.h"
+#include "feedback_options.h"
 #include "pipeline/quantize.h"
 
 namespace tessera::cli {
@@ -17,6 +18,7 @@ struct QuantizeOptions {
   pipeline::QuantizeSettings settings;
   std::string imatrix, output_type, token_embedding_type, split_max_size;
   std::string encoder = "tessera";
+  FeedbackOptions feedback;
   std::vector<std::string> tensor_types;
   bool json = false;
 };

@@ -15,6 +15,9 @@ struct FeedbackOutcome {
   std::uint64_t rows = 0;
   std::uint64_t plain_rows = 0;  ///< that kept the plain encoding, being better
   double damping = 0;            ///< as used
+
+  /// Output error as a share of the plain encoding's.
+  double ratio() const { return plain_output_error > 0 ? output_error / plain_output_error : 1; }
 };
 
 }  // namespace tessera

@@ -68,6 +68,17 @@ void warn_of_plan(const QuantPlan& plan, ProgressObserver& progress) {
   warn_of_fallbacks(plan, progress);
 }
 
+void require_feedback_possible(const PlanJob& job) {
+  if (!job.walks.has_texts()) {
+    throw UsageError(
+        "--encoder feedback learns from text how weights act together: give texts with -f TEXT, best of "
+        "several kinds");
+  }
+  if (const auto obstacle = obstacle_to_walks(job.walks.model)) {
+    throw UsageError(fmt::format("--encoder feedback needs a model that can be evaluated: {}", *obstacle));
+  }
+}
+
 /// From the importance matrix, else from the texts.
 PlanImportance find_importance(const PlanJob& job, QuantizeReport& report) {
   const auto& file = job.settings.imatrix;
@@ -78,6 +89,25 @@ PlanImportance find_importance(const PlanJob& job, QuantizeReport& report) {
                                   job.progress);
 }
 
+/// Importance of what is encoded plainly; error feedback takes its own statistics.
+PlanImportance importance_beside_feedback(const PlanJob& job, QuantizeReport& report) {
+  if (!job.settings.feedback || job.settings.imatrix) return find_importance(job, report);
+  PlanImportance none;
+  none.tensors.resize(report.plan.tensors.size());
+  return none;
+}
+
+/// The plan without what error feedback encodes.
+QuantPlan plainly_encoded(const PlanJob& job, const QuantPlan& plan) {
+  QuantPlan plain = plan;
+  if (!job.settings.feedback) return plain;
+  const auto by_feedback = feedback_tensors(plan);
+  for (std::size_t i = 0; i < by_feedback.size(); ++i) {
+    if (by_feedback[i]) plain.tensors[i].target = plain.tensors[i].source.type;
+  }
+  return plain;
+}
+
 /// By a recipe, from headers alone.
 void plan_by_recipe(const PlanJob& job, QuantizeReport& report) {
   const auto& settings = job.settings;
@@ -85,9 +115,9 @@ void plan_by_recipe(const PlanJob& job, QuantizeReport& report) {
   report.plan =
       stages::choose_types(job.tensors(), model::facts_of(job.walks.model.metadata, job.tensors()), choice);
   if (!settings.allow_requantize) stages::refuse_requantization(report.plan);
-  report.importance = find_importance(job, report);
+  report.importance = importance_beside_feedback(job, report);
   const bool insists = choice.recipe.needs_imatrix && !settings.pure;
-  stages::require_importance(report.plan, report.importance,
+  stages::require_importance(plainly_encoded(job, report.plan), report.importance,
                              insists ? std::optional(choice.recipe.type) : std::nullopt);
   warn_of_low_quality(report.plan, job.progress);
   report.settings["type"] = settings.type;
@@ -103,7 +133,7 @@ void plan_from_file(const PlanJob& job, QuantizeReport& report) {
     fill_importance(*job.walks.model.weights,
                     marginals_of_texts(job.walks, report.times, job.progress, job.stop), report.importance);
   }
-  stages::require_importance(report.plan, report.importance, std::nullopt);
+  stages::require_importance(plainly_encoded(job, report.plan), report.importance, std::nullopt);
   report.header = document.header;
   report.header.predicted_loss.reset();  // of the plan as it was before anyone edited it
   report.settings["plan"] = job.settings.plan_file->string();
@@ -123,7 +153,8 @@ void plan_dynamically(const PlanJob& job, QuantizeReport& report) {
   const auto file_bytes = [&](const QuantPlan& plan, const PlanImportance& importance,
                               SensitivityMethod method) {
     const DynamicOrigin origin{header_of(dynamic, plan, method), report.provenance};
-    const auto metadata = output_metadata(job.walks.model.metadata, settings.model, plan, importance, origin);
+    const auto metadata = output_metadata(job.walks.model.metadata, settings.model, encoder_text(settings),
+                                          plan, importance, origin);
     return bytes_of(gguf::plan_gguf(settings.output, metadata, outputs_of(plan), settings.write));
   };
   auto made = make_dynamic_plan(dynamic, {job.walks, settings.imatrix, file_bytes}, job.progress, job.stop);
@@ -148,7 +179,13 @@ std::uint64_t bytes_of(const std::vector<gguf::PlannedFile>& files) {
   return bytes;
 }
 
+std::string encoder_text(const QuantizeSettings& settings) {
+  if (settings.feedback) return "feedback " + text_of(*settings.feedback);
+  return std::string(name_of(settings.encode.encoder));
+}
+
 void make_plan(const PlanJob& job, QuantizeReport& report) {
+  if (job.settings.feedback) require_feedback_possible(job);
   if (job.settings.dynamic) {
     plan_dynamically(job, report);
   } else if (job.settings.plan_file) {
@@ -156,7 +193,7 @@ void make_plan(const PlanJob& job, QuantizeReport& report) {
   } else {
     plan_by_recipe(job, report);
   }
-  report.settings["encoder"] = name_of(job.settings.encode.encoder);
+  report.settings["encoder"] = encoder_text(job.settings);
   warn_of_plan(report.plan, job.progress);
 }
 

@@ -22,6 +22,9 @@ struct PlanJob {
 /// report, provenance is there already. Throws UsageError, BadFileError, IoError, InterruptedError.
 void make_plan(const PlanJob& job, QuantizeReport& report);
 
+/// What encodes, as reports and metadata say it.
+std::string encoder_text(const QuantizeSettings& settings);
+
 /// Of all files together.
 std::uint64_t bytes_of(const std::vector<gguf::PlannedFile>& files);
 

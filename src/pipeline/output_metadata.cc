@@ -25,7 +25,8 @@ void set_importance(const ImportanceOrigin& origin, gguf::Metadata& metadata) {
 }  // namespace
 
 gguf::Metadata output_metadata(const gguf::Metadata& input, const std::filesystem::path& model,
-                               const QuantPlan& plan, const PlanImportance& importance,
+                               const std::string& encoder, const QuantPlan& plan,
+                               const PlanImportance& importance,
                                const std::optional<DynamicOrigin>& dynamic) {
   gguf::Metadata metadata = input;
   for (const char* key : kStaleKeys) metadata.erase(key);
@@ -35,6 +36,7 @@ gguf::Metadata output_metadata(const gguf::Metadata& input, const std::filesyste
   const auto source = model.filename().empty() ? model.parent_path() : model;
   metadata.set("tessera.source", source.filename().string());
   metadata.set("tessera.version", std::string(TESSERA_VERSION));
+  metadata.set("tessera.encoder", encoder);
   if (dynamic) {
     metadata.set("tessera.plan", to_yaml(plan, dynamic->header));
     metadata.set("tessera.provenance", to_json(dynamic->files, PathForm::name_only).dump());

@@ -20,10 +20,10 @@ struct DynamicOrigin {
 };
 
 /// `input` without what it says of an earlier quantization, with: general.quantization_version,
-/// general.file_type, quantize.imatrix.* as llama-quantize writes them, tessera.source, tessera.version, and
-/// of a dynamic run tessera.plan (plan_document.h) and tessera.provenance (JSON).
+/// general.file_type, quantize.imatrix.* as llama-quantize writes them, tessera.source, tessera.version,
+/// tessera.encoder, and of a dynamic run tessera.plan (plan_document.h) and tessera.provenance (JSON).
 gguf::Metadata output_metadata(const gguf::Metadata& input, const std::filesystem::path& model,
-                               const QuantPlan& plan, const PlanImportance& importance,
-                               const std::optional<DynamicOrigin>& dynamic);
+                               const std::string& encoder, const QuantPlan& plan,
+                               const PlanImportance& importance, const std::optional<DynamicOrigin>& dynamic);
 
 }  // namespace tessera::pipeline

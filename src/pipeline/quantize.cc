@@ -7,6 +7,7 @@
 #include "model/forward/decoder_config.h"
 #include "model/source/open_model.h"
 #include "pipeline/cache_folder.h"
+#include "pipeline/encode_output.h"
 #include "pipeline/evaluate.h"
 #include "pipeline/file_hashes.h"
 #include "pipeline/make_plan.h"
@@ -72,6 +73,9 @@ std::uint64_t fingerprint_of(const QuantizeSettings& settings, const QuantizeRep
   if (settings.imatrix) text += identity_of(*settings.imatrix);
   text += to_json(report.plan).dump(-1, ' ', true, nlohmann::json::error_handler_t::replace);
   if (const auto& walks = settings.walks; !walks.corpus.files.empty()) text += text_of(walks);
+  if (settings.feedback) {
+    text += fmt::format("{} samples={}", text_of(*settings.feedback), settings.walks.feedback_samples);
+  }
   for (const auto& file : settings.walks.corpus.files) text += identity_of(file.path);
   return hash_text(text);
 }
@@ -91,35 +95,6 @@ void evaluate_output(const QuantizeSettings& settings, QuantizeReport& report, P
   for (auto& text : hashed(std::move(texts), settings, progress, stop))
     report.provenance.push_back(std::move(text));
   report.evaluation = timed(report.times, "evaluate", [&] { return evaluate(evaluation, progress, stop); });
-}
-
-void encode_with_checkpoints(const QuantizeSettings& settings, const WeightSource& weights,
-                             const gguf::Metadata& metadata, QuantizeReport& report,
-                             ProgressObserver& progress, const StopFlag& stop) {
-  Checkpoints checkpoints(report.files, fingerprint_of(settings, report), report.plan.tensors.size(),
-                          settings.checkpoints, progress);
-  auto write = settings.write;
-  write.reopen = checkpoints.resumes();
-  const auto sink = gguf::create_gguf(settings.output, metadata, outputs_of(report.plan), write);
-  const auto tensor_done = [&](std::size_t tensor, const EncodingError& error) {
-    checkpoints.record(tensor, error, *sink);
-  };
-  try {
-    report.errors = stages::encode_tensors(
-        {weights, report.plan, report.importance, *sink, checkpoints.finished(), tensor_done},
-        settings.encode, progress, stop);
-    sink->commit();
-    checkpoints.clear();
-  } catch (const InterruptedError&) {
-    checkpoints.save(*sink);
-    throw InterruptedError(
-        fmt::format("interrupted; {} of {} tensors are finished, the same command goes on from there",
-                    checkpoints.finished_count(), report.plan.tensors.size()));
-  } catch (...) {
-    sink->abandon();
-    checkpoints.clear();
-    throw;
-  }
 }
 
 }  // namespace
@@ -149,8 +124,8 @@ QuantizeReport quantize(const QuantizeSettings& settings, ProgressObserver& prog
   make_plan({settings, walk_job, progress, stop}, report);
   const auto origin =
       settings.dynamic ? std::optional(DynamicOrigin{report.header, report.provenance}) : std::nullopt;
-  const auto metadata =
-      output_metadata(model.metadata, settings.model, report.plan, report.importance, origin);
+  const auto metadata = output_metadata(model.metadata, settings.model, encoder_text(settings), report.plan,
+                                        report.importance, origin);
   report.files = gguf::plan_gguf(settings.output, metadata, outputs_of(report.plan), settings.write);
   report.header.file_bytes = bytes_of(report.files);
   report.header.model = settings.model.string();
@@ -159,7 +134,7 @@ QuantizeReport quantize(const QuantizeSettings& settings, ProgressObserver& prog
   for (const auto& file : report.files) outputs.push_back(file.path);
   check_outputs(settings, outputs);
   timed(report.times, "encode", [&] {
-    encode_with_checkpoints(settings, *model.weights, metadata, report, progress, stop);
+    encode_output({settings, walk_job, metadata, fingerprint_of(settings, report)}, report, progress, stop);
     return 0;
   });
   work.finish();

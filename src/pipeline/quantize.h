@@ -26,6 +26,7 @@
 #include "model/source/open_model.h"
 #include "pipeline/checkpoints.h"
 #include "pipeline/dynamic_plan.h"
+#include "pipeline/feedback_walk.h"
 #include "pipeline/step_times.h"
 #include "pipeline/text_walks.h"
 #include "stages/choose_types.h"
@@ -53,6 +54,8 @@ struct QuantizeSettings {
   std::vector<stages::TensorTypeOverride> overrides = {};
   gguf::WriteSettings write = {};
   stages::EncodeSettings encode = {};
+  /// Set: the matrices that texts walk through are encoded with error feedback.
+  std::optional<FeedbackSettings> feedback = std::nullopt;
   CheckpointSettings checkpoints = {};
   bool dry_run = false;  ///< plan only: nothing is written, and without `dynamic` nothing read but headers
   /// Evaluate the output on these texts, against the model; no files: do not.
@@ -76,6 +79,7 @@ struct QuantizeReport {
   PlanImportance importance;
   std::vector<gguf::PlannedFile> files;  ///< what was (or, in a dry run, would be) written, with exact sizes
   std::vector<EncodingError> errors;     ///< by tensor; empty in a dry run
+  std::map<std::size_t, FeedbackOutcome> feedback;  ///< by tensor that was encoded with error feedback
   /// Settings that a reader of the report wants to see, by name.
   std::map<std::string, nlohmann::json> settings;
   PlanHeader header;  ///< of the plan when it is saved

@@ -24,6 +24,15 @@ void add_figures(const QuantizeReport& report, std::size_t i, json& row) {
     row["relative_error"] = report.errors[i].relative();
     row["weighted_relative_error"] = or_null(report.errors[i].weighted_relative());
   }
+  if (const auto found = report.feedback.find(i); found != report.feedback.end()) {
+    const auto& outcome = found->second;
+    row["feedback"] = {{"output_error_ratio", outcome.ratio()},
+                       {"output_error", outcome.output_error},
+                       {"plain_output_error", outcome.plain_output_error},
+                       {"rows", outcome.rows},
+                       {"plain_rows", outcome.plain_rows},
+                       {"damping", outcome.damping}};
+  }
   if (i < report.importance.tensors.size() && report.importance.tensors[i]) {
     const auto unseen = report.importance.tensors[i]->unseen_experts();
     if (!unseen.empty()) row["unseen_experts"] = unseen;

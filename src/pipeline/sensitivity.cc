@@ -5,8 +5,6 @@
 #include <algorithm>
 
 #include "foundation/base/error.h"
-#include "foundation/kernels/gemm.h"
-#include "model/text/tokenizer.h"
 #include "pipeline/cache_folder.h"
 #include "pipeline/calibration_walk.h"
 #include "pipeline/imatrix.h"
@@ -21,13 +19,6 @@ namespace {
 /// other types reaches less far from the middle.
 constexpr double kProbeBits = 2.6;
 
-/// The texts' first `samples` windows, or all when they were to be fewer.
-model::CorpusSettings corpus_of(const TextWalkJob& job, std::uint32_t samples) {
-  auto corpus = job.settings.corpus;
-  corpus.samples = corpus.samples == 0 ? samples : std::min(corpus.samples, samples);
-  return corpus;
-}
-
 CheckpointIdentity identity_of_walk(const TextWalkJob& job, const model::CorpusSettings& corpus,
                                     const std::string& purpose, ProgressObserver& progress,
                                     const StopFlag& stop) {
@@ -39,18 +30,6 @@ CheckpointIdentity identity_of_walk(const TextWalkJob& job, const model::CorpusS
   auto identity = identity_of(walk, hashes);
   identity.options += fmt::format(" purpose={} label-seed={}", purpose, job.settings.seed);
   return identity;
-}
-
-model::ForwardSettings forward_settings(const TextWalkJob& job) {
-  const auto& settings = job.settings;
-  return {kernels::resolve_precision(settings.precision), job.threads, settings.memory_bytes,
-          settings.scratch_folder};
-}
-
-model::TokenWindows windows_of(const TextWalkJob& job, const model::CorpusSettings& corpus,
-                               ProgressObserver& progress) {
-  const auto tokenizer = model::make_tokenizer(job.model.metadata, job.path.string());
-  return model::read_windows(corpus, *tokenizer, progress);
 }
 
 /// Opens the checkpoint where there is one, runs, and says on an interruption that the work is kept.
@@ -119,7 +98,7 @@ ElementType probe_type(const std::vector<ElementType>& types) {
 
 CalibrationStatistics fisher_marginals(const TextWalkJob& job, ProgressObserver& progress,
                                        const StopFlag& stop) {
-  const auto corpus = corpus_of(job, job.settings.sensitivity_samples);
+  const auto corpus = first_windows(job, job.settings.sensitivity_samples);
   const auto identity = identity_of_walk(job, corpus, "marginals", progress, stop);
   ResultCache cache(job.settings.use_cache ? default_cache_folder() : std::nullopt, progress);
   const auto key = result_key(identity);
@@ -169,7 +148,7 @@ Sensitivity measure_sensitivity(const TextWalkJob& job, std::span<const TensorCa
   }
   auto losses = stages::sample_errors(source, sampled, sample_settings(job), progress, stop);
   const auto config = model::read_decoder_config(job.model);
-  const auto corpus = corpus_of(job, job.settings.measured_samples);
+  const auto corpus = first_windows(job, job.settings.measured_samples);
   const auto windows = windows_of(job, corpus, progress);
   auto identity = identity_of_walk(job, corpus, "measured", progress, stop);
   for (const auto& probe : probes)

@@ -16,10 +16,6 @@ namespace {
 constexpr std::size_t kRows = codecs::kFeedbackRows;
 static_assert(kRows == kernels::UpperFactor::kRows);
 
-const std::byte* bytes_of(std::span<const float> values) {
-  return reinterpret_cast<const std::byte*>(values.data());
-}
-
 std::vector<float> diagonal_of(const InputMoments& moments) {
   std::vector<float> diagonal(moments.columns);
   for (std::size_t i = 0; i < moments.columns; ++i) {
@@ -109,7 +105,9 @@ FeedbackOutcome FeedbackEncoder::encode(const WeightSource& source, std::size_t 
     outcomes[panel] = encode_panel(type, range.count, *worker);
     sink({range, worker->blocks, worker->floats(worker->decoded).first(weights.size())});
   });
-  FeedbackOutcome total{.rows = rows, .damping = damping()};
+  FeedbackOutcome total;
+  total.rows = rows;
+  total.damping = damping();
   for (const auto& outcome : outcomes) add(outcome, total);
   total.error.has_importance = true;
   return total;

@@ -37,7 +37,8 @@ struct EncodeJob {
   const QuantPlan& plan;
   const PlanImportance& importance;  ///< `tensors` is empty or as long as the plan
   TensorSink& sink;                  ///< declared with the plan's output descriptors, in the same order
-  /// Tensors that an earlier run has finished, by index: they are not touched. Empty, or as long as the plan.
+  /// Tensors that are encoded already or in another way, by index: they are not touched. Empty, or as long as
+  /// the plan.
   std::vector<std::optional<EncodingError>> finished = {};
   /// Called once per tensor, in the plan's order, when all rows of it and of those before it are written.
   std::function<void(std::size_t tensor, const EncodingError& error)> tensor_done = nullptr;

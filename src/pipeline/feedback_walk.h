@@ -1,0 +1,57 @@
+// Encoding with error feedback: one walk over the model, one layer resident, every linear encoded from the
+// moments of its input as soon as they are known, and from then on quantized for those that come after.
+//
+// After a layer its tensors are durable in the output, and the folder `checkpoint` holds both residual
+// streams ("reference", "replaced") and what was reported so far ("outcomes"): a run that goes on from there
+// ends with the same bytes.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "artifacts/feedback_outcome.h"
+#include "artifacts/quant_plan.h"
+#include "foundation/base/progress.h"
+#include "foundation/base/stop_flag.h"
+#include "foundation/tensor/tensor_sink.h"
+#include "pipeline/text_walk_job.h"
+#include "pipeline/walk_checkpoint.h"
+
+namespace tessera::pipeline {
+
+struct FeedbackSettings {
+  int sweeps = 2;          ///< of coordinate descent
+  double damping = 0.02;   ///< share of the Hessian's mean diagonal
+  bool sequential = true;  ///< later linears correct for the errors of earlier ones
+  /// Every input's moments are kept here, a GGUF file each; empty: nowhere.
+  std::optional<std::filesystem::path> keep_hessians = std::nullopt;
+};
+
+/// The settings as one line, for reports, metadata and fingerprints.
+std::string text_of(const FeedbackSettings& settings);
+
+/// Tensors that the walk encodes, by index in the plan: matrices of the layers and an output of its own,
+/// where the plan gives them a block format.
+std::vector<bool> feedback_tensors(const QuantPlan& plan);
+
+struct FeedbackJob {
+  const TextWalkJob& walks;
+  const QuantPlan& plan;
+  TensorSink& sink;
+  WalkCheckpoint& checkpoint;
+  /// Called when a layer's tensors are written, before its checkpoint.
+  std::function<void(std::size_t tensor, const FeedbackOutcome& outcome)> tensor_done;
+  std::function<void()> layer_done;
+};
+
+/// Outcomes by index in the plan. Throws UsageError, BadFileError, IoError, InterruptedError.
+std::map<std::size_t, FeedbackOutcome> encode_with_feedback(const FeedbackJob& job,
+                                                            const FeedbackSettings& settings,
+                                                            ProgressObserver& progress, const StopFlag& stop);
+
+}  // namespace tessera::pipeline
