@@ -95,6 +95,10 @@ class FeedbackWalk {
     }
     run_output();
     layers.end();
+    job_.times.push_back({"feedback: forward, both streams", whole_.seconds() - moments_.seconds()});
+    job_.times.push_back({"feedback: second moments", moments_.seconds() + means_.seconds()});
+    job_.times.push_back({"feedback: factorization", factors_.seconds()});
+    job_.times.push_back({"feedback: encoding", encoding_.seconds()});
     return std::move(outcomes_);
   }
 
@@ -139,7 +143,7 @@ class FeedbackWalk {
       encode(pass_.readers(input), std::move(moments), true);
       done(++steps, total);
     }
-    pass_.end_layer(stop_);
+    whole_.measure([&] { pass_.end_layer(stop_); });
     keep(layer + 1);
   }
 
@@ -155,27 +159,30 @@ class FeedbackWalk {
   template <class Show>
   std::optional<InputMoments> gather(const std::vector<std::size_t>& readers, const Show& show) {
     if (std::ranges::none_of(readers, [&](std::size_t tensor) { return wanted_[tensor]; })) {
-      show({});
+      whole_.measure([&] { show({}); });
       return std::nullopt;
     }
     const auto& tensors = job_.plan.tensors;
     stages::MomentSums sums(tensors[readers.front()].source.columns(),
                             {.cross = settings_.sequential, .threads = job_.walks.threads});
-    show([&](const model::PairedRows& rows) { sums.add(rows); });
+    whole_.measure(
+        [&] { show([&](const model::PairedRows& rows) { moments_.measure([&] { sums.add(rows); }); }); });
     std::vector<std::string> names;
     for (const std::size_t tensor : readers) names.push_back(tensors[tensor].source.name);
-    auto moments = sums.take(job_.walks.path.string(), names);
+    auto moments = means_.measure([&] { return sums.take(job_.walks.path.string(), names); });
     if (settings_.keep_hessians) keep_moments(*settings_.keep_hessians, moments, names);
     return moments;
   }
 
   void encode(const std::vector<std::size_t>& readers, std::optional<InputMoments> moments, bool replace) {
     if (!moments) return;
-    const stages::FeedbackEncoder encoder(
-        std::move(*moments), {.feedback = {.sweeps = settings_.sweeps},
-                              .damping = settings_.damping,
-                              .precision = kernels::resolve_precision(job_.walks.settings.precision),
-                              .threads = job_.walks.threads});
+    const auto encoder = factors_.measure([&] {
+      return stages::FeedbackEncoder(std::move(*moments),
+                                     {.feedback = {.sweeps = settings_.sweeps},
+                                      .damping = settings_.damping,
+                                      .precision = kernels::resolve_precision(job_.walks.settings.precision),
+                                      .threads = job_.walks.threads});
+    });
     for (const std::size_t tensor : readers) {
       if (wanted_[tensor]) encode_tensor(encoder, tensor, replace && settings_.sequential);
     }
@@ -191,7 +198,8 @@ class FeedbackWalk {
                                                               rows.rows.first * planned.source.columns()));
       }
     };
-    const auto outcome = encoder.encode(*job_.walks.model.weights, tensor, planned.target, sink, stop_);
+    const auto outcome = encoding_.measure(
+        [&] { return encoder.encode(*job_.walks.model.weights, tensor, planned.target, sink, stop_); });
     if (replace) pass_.replace(tensor, decoded);
     report(planned, outcome);
     outcomes_[tensor] = outcome;
@@ -235,6 +243,11 @@ class FeedbackWalk {
   model::PairedPass pass_;
   std::vector<bool> wanted_;
   std::map<std::size_t, FeedbackOutcome> outcomes_;
+  Stopwatch whole_;  ///< forward steps with the moments taken in between
+  Stopwatch moments_;
+  Stopwatch means_;
+  Stopwatch factors_;
+  Stopwatch encoding_;
 };
 
 }  // namespace

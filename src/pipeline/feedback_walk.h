@@ -19,6 +19,7 @@
 #include "foundation/base/progress.h"
 #include "foundation/base/stop_flag.h"
 #include "foundation/tensor/tensor_sink.h"
+#include "pipeline/step_times.h"
 #include "pipeline/text_walk_job.h"
 #include "pipeline/walk_checkpoint.h"
 
@@ -47,6 +48,7 @@ struct FeedbackJob {
   /// Called when a layer's tensors are written, before its checkpoint.
   std::function<void(std::size_t tensor, const FeedbackOutcome& outcome)> tensor_done;
   std::function<void()> layer_done;
+  std::vector<StepTime>& times;  ///< gets the parts of the walk
 };
 
 /// Outcomes by index in the plan. Throws UsageError, BadFileError, IoError, InterruptedError.

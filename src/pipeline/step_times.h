@@ -23,4 +23,27 @@ auto timed(std::vector<StepTime>& times, std::string step, const Work& work) {
   return result;
 }
 
+/// Adds up the time of work that is done in many pieces.
+class Stopwatch {
+ public:
+  template <class Work>
+  auto measure(const Work& work) {
+    const Lap lap{*this};
+    return work();
+  }
+  double seconds() const { return seconds_; }
+
+ private:
+  struct Lap {
+    Stopwatch& watch;
+    std::chrono::steady_clock::time_point start = std::chrono::steady_clock::now();
+    ~Lap() {
+      const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
+      watch.seconds_ += took.count();
+    }
+  };
+
+  double seconds_ = 0;
+};
+
 }  // namespace tessera::pipeline
