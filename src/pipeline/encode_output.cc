@@ -72,7 +72,8 @@ class OutputEncoder {
       checkpoints_.record(tensor, outcome.error, *sink_);
     };
     report_.feedback = encode_with_feedback(
-        {job_.walks, report_.plan, *sink_, checkpoint, tensor_done, [&] { checkpoints_.save(*sink_); }, report_.times},
+        {job_.walks, report_.plan, *sink_, checkpoint, job_.settings.checkpoints.interval, tensor_done,
+         [&] { checkpoints_.save(*sink_); }, report_.times},
         *job_.settings.feedback, progress_, stop_);
     for (const auto& [tensor, outcome] : report_.feedback) report_.errors[tensor] = outcome.error;
     if (folder) folder->clear();

@@ -60,11 +60,11 @@ void keep_moments(const std::filesystem::path& folder, const InputMoments& momen
   metadata.set("tessera.hessian.tensors", readers);
   metadata.set("tessera.hessian.tokens", moments.tokens);
   std::vector<TensorDescriptor> tensors{{"hessian", ElementType::F32, {n, n}}};
-  if (!moments.cross.empty()) tensors.push_back({"cross", ElementType::F32, {n, n}});
+  if (!moments.drift.empty()) tensors.push_back({"drift", ElementType::F32, {n, n}});
   const auto file = folder / fmt::format("{}.hessian.gguf", readers.front());
   const auto sink = gguf::create_gguf(file, metadata, tensors);
   sink->write_rows(0, 0, std::as_bytes(std::span(moments.second)));
-  if (!moments.cross.empty()) sink->write_rows(1, 0, std::as_bytes(std::span(moments.cross)));
+  if (!moments.drift.empty()) sink->write_rows(1, 0, std::as_bytes(std::span(moments.drift)));
   sink->commit();
 }
 
@@ -164,7 +164,7 @@ class FeedbackWalk {
     }
     const auto& tensors = job_.plan.tensors;
     stages::MomentSums sums(tensors[readers.front()].source.columns(),
-                            {.cross = settings_.sequential, .threads = job_.walks.threads});
+                            {.drift = settings_.sequential, .threads = job_.walks.threads});
     whole_.measure(
         [&] { show([&](const model::PairedRows& rows) { moments_.measure([&] { sums.add(rows); }); }); });
     std::vector<std::string> names;
@@ -176,8 +176,12 @@ class FeedbackWalk {
 
   void encode(const std::vector<std::size_t>& readers, std::optional<InputMoments> moments, bool replace) {
     if (!moments) return;
+    std::uint64_t rows = 0;
+    for (const std::size_t tensor : readers) {
+      if (wanted_[tensor]) rows += job_.plan.tensors[tensor].source.rows();
+    }
     const auto encoder = factors_.measure([&] {
-      return stages::FeedbackEncoder(std::move(*moments),
+      return stages::FeedbackEncoder(std::move(*moments), rows,
                                      {.feedback = {.sweeps = settings_.sweeps},
                                       .damping = settings_.damping,
                                       .precision = kernels::resolve_precision(job_.walks.settings.precision),
@@ -219,6 +223,9 @@ class FeedbackWalk {
   }
 
   void keep(std::uint32_t layers) {
+    const auto now = std::chrono::steady_clock::now();
+    if (now - last_kept_ < job_.checkpoint_interval) return;
+    last_kept_ = now;
     job_.layer_done();
     if (!job_.checkpoint.keeps()) return;
     std::vector<std::string> names{kReference, kOutcomes};
@@ -243,6 +250,7 @@ class FeedbackWalk {
   model::PairedPass pass_;
   std::vector<bool> wanted_;
   std::map<std::size_t, FeedbackOutcome> outcomes_;
+  std::chrono::steady_clock::time_point last_kept_ = std::chrono::steady_clock::now();
   Stopwatch whole_;  ///< forward steps with the moments taken in between
   Stopwatch moments_;
   Stopwatch means_;

@@ -1,11 +1,12 @@
 // Encoding with error feedback: one walk over the model, one layer resident, every linear encoded from the
 // moments of its input as soon as they are known, and from then on quantized for those that come after.
 //
-// After a layer its tensors are durable in the output, and the folder `checkpoint` holds both residual
-// streams ("reference", "replaced") and what was reported so far ("outcomes"): a run that goes on from there
-// ends with the same bytes.
+// After a layer (or several, when they are quick) its tensors are durable in the output, and `checkpoint`
+// holds both residual streams ("reference", "replaced") and what was reported so far ("outcomes"): a run that
+// goes on from there ends with the same bytes.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <filesystem>
 #include <functional>
@@ -45,10 +46,11 @@ struct FeedbackJob {
   const QuantPlan& plan;
   TensorSink& sink;
   WalkCheckpoint& checkpoint;
-  /// Called when a layer's tensors are written, before its checkpoint.
+  /// Least time between two checkpoints: a killed run repeats at most this much work and a layer.
+  std::chrono::milliseconds checkpoint_interval;
   std::function<void(std::size_t tensor, const FeedbackOutcome& outcome)> tensor_done;
-  std::function<void()> layer_done;
-  std::vector<StepTime>& times;  ///< gets the parts of the walk
+  std::function<void()> layer_done;  ///< before a checkpoint: makes the tensors so far durable
+  std::vector<StepTime>& times;      ///< gets the parts of the walk
 };
 
 /// Outcomes by index in the plan. Throws UsageError, BadFileError, IoError, InterruptedError.

@@ -24,19 +24,6 @@ std::vector<float> diagonal_of(const InputMoments& moments) {
   return diagonal;
 }
 
-/// (C - H)^T, empty where there is no C.
-std::optional<kernels::Matrix> asymmetry_of(const InputMoments& moments, kernels::Precision precision) {
-  if (moments.cross.empty()) return std::nullopt;
-  const std::size_t n = moments.columns;
-  kernels::Matrix result(precision, n, n);
-  std::vector<float> row(n);
-  for (std::size_t i = 0; i < n; ++i) {
-    for (std::size_t j = 0; j < n; ++j) row[j] = moments.cross[j * n + i] - moments.second[i * n + j];
-    result.store(i, row);
-  }
-  return result;
-}
-
 }  // namespace
 
 /// The buffers of one thread. What is transposed is [columns][kRows].
@@ -76,12 +63,33 @@ struct FeedbackEncoder::Worker {
   std::vector<std::byte> stored, blocks, plain_blocks;
 };
 
-FeedbackEncoder::FeedbackEncoder(InputMoments moments, const FeedbackEncodeSettings& settings)
+FeedbackEncoder::FeedbackEncoder(InputMoments moments, std::uint64_t rows,
+                                 const FeedbackEncodeSettings& settings)
     : settings_(settings),
       columns_(moments.columns),
       importance_(diagonal_of(moments)),
-      asymmetry_(asymmetry_of(moments, settings.precision)),
-      metric_(std::move(moments.second), columns_, settings.damping, settings.precision) {}
+      metric_(std::move(moments.second), columns_, settings.damping, settings.precision) {
+  if (!moments.drift.empty()) set_drift(moments.drift, rows);
+}
+
+// D H^-1 is solved for once for all tensors where they have more rows than columns, else W D row by row.
+void FeedbackEncoder::set_drift(std::span<const float> drift, std::uint64_t rows) {
+  solved_ahead_ = rows > columns_;
+  drift_.emplace(settings_.precision, columns_, columns_);
+  std::vector<kernels::MatrixProducts> products(static_cast<std::size_t>(resolve_threads(settings_.threads)));
+  parallel_for((columns_ + kRows - 1) / kRows, settings_.threads, [&](std::size_t panel, int worker) {
+    const std::size_t first = panel * kRows, count = std::min(kRows, columns_ - first);
+    std::vector<float> transposed(columns_ * kRows);
+    for (std::size_t row = 0; row < count; ++row) {
+      const auto from = drift.subspan((first + row) * columns_, columns_);
+      for (std::size_t c = 0; c < columns_; ++c) transposed[c * kRows + row] = from[c];
+    }
+    if (solved_ahead_) metric_.factor().solve(transposed, products[static_cast<std::size_t>(worker)]);
+    for (std::size_t c = 0; c < columns_; ++c) {
+      drift_->store(c, first, std::span(transposed).subspan(c * kRows, count));
+    }
+  });
+}
 
 FeedbackOutcome FeedbackEncoder::encode(const WeightSource& source, std::size_t tensor, ElementType type,
                                         const EncodedRowsSink& sink, const StopFlag& stop) const {
@@ -145,12 +153,12 @@ FeedbackOutcome FeedbackEncoder::encode_panel(ElementType type, std::size_t rows
 void FeedbackEncoder::set_targets(Worker& worker) const {
   Worker::transpose(worker.weights, worker.targets);
   const auto weights = worker.floats(worker.weights);
-  if (!asymmetry_) {
+  if (!drift_) {
     std::ranges::copy(weights, worker.target_rows.begin());
     return;
   }
-  worker.multiply(*asymmetry_, worker.targets);
-  metric_.factor().solve(worker.product, worker.products);
+  worker.multiply(*drift_, worker.targets);
+  if (!solved_ahead_) metric_.factor().solve(worker.product, worker.products);
   for (std::size_t i = 0; i < worker.targets.size(); ++i) worker.targets[i] += worker.product[i];
   for (std::size_t row = 0; row < kRows; ++row) {
     for (std::size_t c = 0; c < columns_; ++c) {

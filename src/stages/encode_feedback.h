@@ -1,7 +1,7 @@
 // Encodes the linears of one input with error feedback, from the moments of that input.
 //
 // Where the quantized model reads an input x of its own and the original one r, the least mean |W r - Q x|^2
-// is that of the targets W' = W + W (C - H) H^-1 in the metric H (input_moments.h; asymmetric calibration:
+// is that of the targets W' = W + W D H^-1 in the metric H (input_moments.h; asymmetric calibration:
 // Li et al. 2025, GPTAQ, arXiv 2504.02692). H is damped, so that what calibration barely saw is corrected
 // little. Targets are rounded with error feedback (foundation/codecs/feedback-inl.h).
 //
@@ -45,8 +45,8 @@ using EncodedRowsSink = std::function<void(const EncodedRows&)>;
 
 class FeedbackEncoder {
  public:
-  /// Factors the Hessian.
-  FeedbackEncoder(InputMoments moments, const FeedbackEncodeSettings& settings);
+  /// Factors the Hessian. `rows`: of all tensors that are going to be encoded together.
+  FeedbackEncoder(InputMoments moments, std::uint64_t rows, const FeedbackEncodeSettings& settings);
 
   /// The damping that the factorisation needed, at least that of the settings.
   double damping() const { return metric_.damping(); }
@@ -60,6 +60,7 @@ class FeedbackEncoder {
  private:
   struct Worker;
 
+  void set_drift(std::span<const float> drift, std::uint64_t rows);
   FeedbackOutcome encode_panel(ElementType type, std::size_t rows, Worker& worker) const;
   void set_targets(Worker& worker) const;
   /// Of each row, against the targets, of what was decoded.
@@ -68,9 +69,10 @@ class FeedbackEncoder {
 
   FeedbackEncodeSettings settings_;
   std::size_t columns_;
-  std::vector<float> importance_;             ///< diagonal of H without damping
-  std::optional<kernels::Matrix> asymmetry_;  ///< (C - H)^T; empty without C
+  std::vector<float> importance_;  ///< diagonal of H without damping
   codecs::FeedbackMetric metric_;
+  bool solved_ahead_ = false;             ///< whether drift_ has been multiplied by H^-1
+  std::optional<kernels::Matrix> drift_;  ///< D^T or (D H^-1)^T; empty without D
 };
 
 }  // namespace tessera::stages

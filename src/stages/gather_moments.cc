@@ -35,13 +35,13 @@ MomentSums::MomentSums(std::size_t columns, const MomentSettings& settings)
     : columns_(columns),
       settings_(settings),
       products_(static_cast<std::size_t>(resolve_threads(settings.threads))) {
-  for (const bool cross : {false, true}) {
-    if (cross && !settings.cross) continue;
+  for (const bool drift : {false, true}) {
+    if (drift && !settings.drift) continue;
     for (std::size_t row = 0; row < columns; row += kTileColumns) {
-      for (std::size_t column = cross ? 0 : row; column < columns; column += kTileColumns) {
+      for (std::size_t column = drift ? 0 : row; column < columns; column += kTileColumns) {
         const std::size_t height = std::min(kTileColumns, columns - row);
         const std::size_t width = std::min(kTileColumns, columns - column);
-        tiles_.push_back({cross, row, column, height, width, std::vector<float>(height * width)});
+        tiles_.push_back({drift, row, column, height, width, std::vector<float>(height * width)});
       }
     }
   }
@@ -50,66 +50,75 @@ MomentSums::MomentSums(std::size_t columns, const MomentSettings& settings)
 void MomentSums::add(const model::PairedRows& rows) {
   assert(rows.replaced.columns() == columns_ && rows.reference.columns() == columns_);
   if (rows.tokens == 0) return;
-  transpose(rows);
-  parallel_for(tiles_.size(), settings_.threads, [&](std::size_t index, int worker) {
-    Tile& tile = tiles_[index];
-    const kernels::Matrix& left = tile.cross ? reference_ : replaced_;
-    products_[static_cast<std::size_t>(worker)].multiply({.m = tile.height,
-                                                          .n = tile.width,
-                                                          .k = rows.tokens,
-                                                          .precision = left.precision(),
-                                                          .b_transposed = true,
-                                                          .accumulate = true},
-                                                         left.row(tile.row), replaced_.row(tile.column),
-                                                         tile.sums.data());
-  });
+  const bool with_drift = settings_.drift && batches_++ % settings_.drift_every == 0;
+  transpose(rows, with_drift);
+  // Those of H come first.
+  const auto last = with_drift ? tiles_.end() : std::ranges::find(tiles_, true, &Tile::drift);
+  parallel_for(
+      static_cast<std::size_t>(last - tiles_.begin()), settings_.threads, [&](std::size_t index, int worker) {
+        Tile& tile = tiles_[index];
+        const kernels::Matrix& left = tile.drift ? drift_ : replaced_;
+        products_[static_cast<std::size_t>(worker)].multiply({.m = tile.height,
+                                                              .n = tile.width,
+                                                              .k = rows.tokens,
+                                                              .precision = left.precision(),
+                                                              .b_transposed = true,
+                                                              .accumulate = true},
+                                                             left.row(tile.row), replaced_.row(tile.column),
+                                                             tile.sums.data());
+      });
   tokens_ += rows.tokens;
+  if (with_drift) drift_tokens_ += rows.tokens;
 }
 
-void MomentSums::transpose(const model::PairedRows& rows) {
-  struct Way {
-    const kernels::Matrix& from;
-    kernels::Matrix& to;
+void MomentSums::transpose(const model::PairedRows& rows, bool with_drift) {
+  const auto fit = [&](kernels::Matrix& matrix) {
+    if (matrix.columns() != rows.tokens || matrix.precision() != rows.replaced.precision())
+      matrix = kernels::Matrix(rows.replaced.precision(), columns_, rows.tokens);
   };
-  std::vector<Way> ways = {{rows.replaced, replaced_}};
-  if (settings_.cross) ways.push_back({rows.reference, reference_});
-  for (const Way& way : ways) {
-    if (way.to.columns() != rows.tokens || way.to.precision() != way.from.precision())
-      way.to = kernels::Matrix(way.from.precision(), columns_, rows.tokens);
-  }
+  fit(replaced_);
+  if (with_drift) fit(drift_);
   const std::size_t panels = (columns_ + kTileColumns - 1) / kTileColumns;
-  parallel_for(panels * ways.size(), settings_.threads, [&](std::size_t item, int) {
-    const Way& way = ways[item % ways.size()];
-    const std::size_t first = item / ways.size() * kTileColumns;
+  parallel_for(panels, settings_.threads, [&](std::size_t panel, int) {
+    const std::size_t first = panel * kTileColumns;
     const std::size_t count = std::min(kTileColumns, columns_ - first);
-    const std::size_t row_bytes = rows.tokens * kernels::element_bytes(way.to.precision());
-    kernels::transpose_columns(way.from, rows.tokens, first, {way.to.row(first), count * row_bytes});
+    const std::size_t bytes = count * rows.tokens * kernels::element_bytes(replaced_.precision());
+    kernels::transpose_columns(rows.replaced, rows.tokens, first, {replaced_.row(first), bytes});
+    if (!with_drift) return;
+    kernels::transpose_columns(rows.reference, rows.tokens, first, {drift_.row(first), bytes});
+    std::vector<float> r(rows.tokens), x(rows.tokens);
+    for (std::size_t column = first; column < first + count; ++column) {
+      drift_.load(column, r);
+      replaced_.load(column, x);
+      for (std::size_t t = 0; t < rows.tokens; ++t) r[t] -= x[t];
+      drift_.store(column, r);
+    }
   });
 }
 
 InputMoments MomentSums::take(const std::string& file, std::span<const std::string> readers) {
   assert(tokens_ > 0);
   replaced_ = {};
-  reference_ = {};
+  drift_ = {};
   InputMoments moments{.columns = columns_, .tokens = tokens_};
   moments.second.resize(columns_ * columns_);
-  if (settings_.cross) moments.cross.resize(columns_ * columns_);
+  if (settings_.drift) moments.drift.resize(columns_ * columns_);
   parallel_for(tiles_.size(), settings_.threads,
                [&](std::size_t index, int) { write_means(tiles_[index], moments); });
   check_finite(moments.second, columns_, file, readers);
-  check_finite(moments.cross, columns_, file, readers);
+  check_finite(moments.drift, columns_, file, readers);
   return moments;
 }
 
 void MomentSums::write_means(Tile& tile, InputMoments& moments) const {
-  const double scale = 1 / static_cast<double>(tokens_);
+  const double scale = 1 / static_cast<double>(tile.drift ? drift_tokens_ : tokens_);
   for (float& sum : tile.sums) sum = static_cast<float>(double{sum} * scale);
-  auto& target = tile.cross ? moments.cross : moments.second;
+  auto& target = tile.drift ? moments.drift : moments.second;
   for (std::size_t i = 0; i < tile.height; ++i) {
     const auto row = std::span(tile.sums).subspan(i * tile.width, tile.width);
     std::ranges::copy(row, target.begin() + (tile.row + i) * columns_ + tile.column);
   }
-  if (!tile.cross) {
+  if (!tile.drift) {
     // Below the diagonal is what stands above it, also within the tiles on it, whose halves may differ in
     // bits.
     for (std::size_t j = 0; j < tile.width; ++j) {

@@ -1,7 +1,7 @@
 // Adds up the second moments of the inputs of linears that a paired pass shows.
 //
 // Batches are transposed once, so that both operands of the products lie along the tokens as the matrix units
-// read them; the sums H and C are kept in dense square tiles, H only in those on or above the diagonal. A
+// read them; the sums H and D are kept in dense square tiles, H only in those on or above the diagonal. A
 // tile and a batch are one product on one thread, in an order of additions that its shape alone decides: the
 // sums have the same bits for any number of threads (not for any division into batches).
 #pragma once
@@ -19,8 +19,10 @@
 namespace tessera::stages {
 
 struct MomentSettings {
-  bool cross = true;  ///< of the reference with the replaced input as well: twice the memory, thrice the time
-  int threads = 0;    ///< 0: all cores
+  bool drift = true;  ///< D as well: thrice the memory
+  /// D is taken from every so manieth batch: as a mean it needs fewer tokens than H, which is inverted.
+  std::size_t drift_every = 2;
+  int threads = 0;  ///< 0: all cores
 };
 
 /// Of one input. Memory: 4 bytes a column and column for each of the sums, half of it for H, beside two
@@ -40,7 +42,7 @@ class MomentSums {
  private:
   /// Columns [row, row + height) of one input against [column, column + width) of the other.
   struct Tile {
-    bool cross = false;
+    bool drift = false;
     std::size_t row = 0;
     std::size_t column = 0;
     std::size_t height = 0;
@@ -48,7 +50,7 @@ class MomentSums {
     std::vector<float> sums = {};  ///< [height, width]
   };
 
-  void transpose(const model::PairedRows& rows);
+  void transpose(const model::PairedRows& rows, bool with_drift);
   void write_means(Tile& tile, InputMoments& moments) const;
 
   std::size_t columns_;
@@ -57,7 +59,9 @@ class MomentSums {
   std::vector<Tile> tiles_;
   std::vector<kernels::MatrixProducts> products_;  ///< by worker
   kernels::Matrix replaced_;                       ///< of the present batch, [columns, tokens]
-  kernels::Matrix reference_;                      ///< likewise
+  kernels::Matrix drift_;                          ///< likewise, r - x
+  std::size_t batches_ = 0;
+  std::uint64_t drift_tokens_ = 0;
 };
 
 }  // namespace tessera::stages

@@ -61,6 +61,7 @@ class FeedbackRows {
         targets_(columns_ * kFeedbackRows),
         errors_(columns_ * kFeedbackRows),
         carried_(kPanel * kFeedbackRows),
+        rounded_(metric.precision(), columns_, kFeedbackRows),
         codes_(kTiles * blocks_),
         scales_(kTiles * blocks_) {}
 
@@ -73,12 +74,14 @@ class FeedbackRows {
       carry(metric_.factor_before(panel), panel);
       groups_.set_conditional(metric_, panel);
       for (std::size_t tile = 0; tile < tiles; ++tile) feed_back(panel, tile);
+      round_errors(panel);
     }
     for (int sweep = 0; sweep < settings.sweeps; ++sweep) {
       for (std::size_t panel = 0; panel < metric_.panels(); ++panel) {
         carry_all(panel);
         groups_.set_full(metric_, panel);
         for (std::size_t tile = 0; tile < tiles; ++tile) descend(panel, tile);
+        round_errors(panel);
       }
     }
     pack(rows, out);
@@ -117,13 +120,7 @@ class FeedbackRows {
   }
   void multiply(const std::byte* coefficients, std::size_t rows, std::size_t columns) {
     const std::byte* errors = reinterpret_cast<const std::byte*>(errors_.data());
-    if (metric_.precision() == kernels::Precision::bf16) {
-      if (rounded_.rows() == 0) {
-        rounded_ = kernels::Matrix(kernels::Precision::bf16, columns_, kFeedbackRows);
-      }
-      rounded_.store(0, std::span(errors_).first(columns * kFeedbackRows));
-      errors = rounded_.data();
-    }
+    if (metric_.precision() == kernels::Precision::bf16) errors = rounded_.data();
     products_.multiply({.m = rows, .n = kFeedbackRows, .k = columns, .precision = metric_.precision()},
                        coefficients, errors, carried_.data());
   }
@@ -143,6 +140,14 @@ class FeedbackRows {
       std::copy_n(tile_.error + k * kLanes, kLanes,
                   errors_.data() + (panel * kPanel + k) * kFeedbackRows + tile * kLanes);
     }
+  }
+
+  /// What changed, as products take it.
+  void round_errors(std::size_t panel) {
+    if (metric_.precision() == kernels::Precision::f32) return;
+    const std::size_t first = panel * kPanel;
+    rounded_.store(first, std::span(errors_).subspan(first * kFeedbackRows,
+                                                     metric_.panel_columns(panel) * kFeedbackRows));
   }
 
   std::size_t block_index(std::size_t panel, std::size_t tile, std::size_t block) const {

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cassert>
-#include <utility>
 
 #include "foundation/kernels/triangular_solve.h"
 
@@ -15,17 +14,14 @@ namespace tessera::kernels {
 std::optional<UpperFactor> UpperFactor::of(std::vector<float> matrix, std::size_t size) {
   assert(matrix.size() == size * size);
   // With the order of rows and columns reversed, A' = L L^T. Reversing L makes it the upper factor of A, and
-  // reversing all elements of an array reverses both its rows and its columns.
+  // reversing all elements of an array reverses both its rows and its columns. What LAPACK stores by columns
+  // is transposed by rows, which is how it is wanted: R_jk at (k, j), j <= k.
   std::ranges::reverse(matrix);
   const int n = static_cast<int>(size);
   int info = 0;
-  spotrf_("U", &n, matrix.data(), &n, &info, 1);  // upper by columns is lower by rows
+  spotrf_("L", &n, matrix.data(), &n, &info, 1);
   if (info != 0) return std::nullopt;
   std::ranges::reverse(matrix);
-  // (k, j) now is R_kj, for j >= k.
-  for (std::size_t k = 0; k < size; ++k) {
-    for (std::size_t j = 0; j < k; ++j) matrix[k * size + j] = std::exchange(matrix[j * size + k], 0.0f);
-  }
   return UpperFactor(matrix, size);
 }
 
@@ -37,7 +33,7 @@ UpperFactor::UpperFactor(std::span<const float> transposed, std::size_t size) : 
     for (std::size_t k = 0; k < width; ++k) {
       const auto row = transposed.subspan((first + k) * size, size);
       if (first > 0) before.store(k, row.first(first));
-      std::copy_n(row.data() + first, width, within.data() + k * width);
+      std::copy_n(row.data() + first, k + 1, within.data() + k * width);
     }
   }
 }
