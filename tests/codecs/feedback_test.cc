@@ -275,6 +275,14 @@ TEST(FeedbackMetric, FactorsASingularHessianWithoutDampingAsked) {
   EXPECT_LT(metric.damping(), 1e-3);
 }
 
+TEST(FeedbackMetric, CountsMomentsTooSmallForFloatsAsNone) {
+  std::vector<float> hessian(32 * 32);
+  for (std::size_t i = 0; i < 32; ++i) hessian[i * 33] = 1e-42f;
+  const FeedbackMetric metric(hessian, 32, kDamping, kernels::Precision::f32);
+  EXPECT_EQ(metric.damping(), kDamping);
+  EXPECT_NEAR(metric.diagonal()[0], kDamping, 1e-9);
+}
+
 TEST(FeedbackMetric, FactorIsThatOfTheDampedHessian) {
   const std::size_t columns = 288;
   const FeedbackMetric metric(hessian_of(Inputs::low_rank, columns), columns, kDamping,
