@@ -19,20 +19,21 @@ FIGURES = {"kld": r"Mean\s+KLD:\s+(\S+)", "ppl": r"Mean PPL\(Q\)\s+:\s+(\S+)",
 DATA = "../shared/data"
 
 
-def comparison_parser(description, work):
-    """The options of every comparison on a model; `work` is the default folder of its workshop."""
+def comparison_parser(description, work, calibration=f"{DATA}/books.calibration.txt"):
+    """The options of every comparison on a model; `work` is the default folder of its workshop, `calibration` the default
+    text, or a list where several are taken."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--program", default="build/tessera")
     parser.add_argument("--model", default="../shared/models/small")
-    parser.add_argument("--calibration", default=f"{DATA}/books.calibration.txt")
+    parser.add_argument("--calibration", default=calibration, nargs="+" if isinstance(calibration, list) else None)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--work", default=work, help="below /tmp, or wherever llama.cpp can read")
     return parser
 
 
-def divergence_parser(description, work):
+def divergence_parser(description, work, **options):
     """The same for comparisons by divergence, on the first windows of some texts."""
-    parser = comparison_parser(description, work)
+    parser = comparison_parser(description, work, **options)
     parser.add_argument("--texts", nargs="+", default=[f"{DATA}/wiki.test.txt", f"{DATA}/books.test.txt"])
     parser.add_argument("--chunks", type=int, default=20)
     return parser
@@ -84,6 +85,16 @@ class Workshop:
             "llama-imatrix", "-m", model, "-f", self.copied_text(text), "--process-output", "--no-ppl",
             "--chunks", chunks, "-c", 512, "-t", threads, "-o", output))
 
+    def joined_imatrix(self, peers, model, texts, chunks, threads):
+        """llama-imatrix's file of the first `chunks` windows of 512 tokens of each text."""
+        parts = [self.llama_imatrix(peers, model, text, chunks, threads) for text in texts]
+        if len(parts) == 1:
+            return parts[0]
+        names = "+".join(text_name(text) for text in texts)
+        output = self.path(f"{os.path.basename(model)}.{names}.{chunks}.imatrix.gguf")
+        files = [option for part in parts for option in ("--in-file", part)]
+        return self.make_once(output, peers.command("llama-imatrix", "-m", model, *files, "-o", output))
+
 
 class DivergenceWorkshop(Workshop):
     """Measures with llama-perplexity how far quantized files are from an F16 model on the first CHUNKS windows of 512
@@ -91,8 +102,8 @@ class DivergenceWorkshop(Workshop):
     again."""
 
     def __init__(self, arguments, peers):
-        """`arguments` of divergence_parser. Makes the F16 file, llama-imatrix's matrix of 64 windows, and the file's logits
-        on all texts."""
+        """`arguments` of divergence_parser. Makes the F16 file, llama-imatrix's matrix of 64 windows where there is one
+        calibration text, and the file's logits on all texts."""
         super().__init__(arguments.work)
         self.arguments = arguments
         self.peers = peers
@@ -104,7 +115,8 @@ class DivergenceWorkshop(Workshop):
                 self.results = json.load(file)
 
         self.model = self.f16_model(arguments.program, arguments.model)
-        self.imatrix = self.llama_imatrix(peers, self.model, arguments.calibration, 64, arguments.threads)
+        if isinstance(arguments.calibration, str):
+            self.imatrix = self.llama_imatrix(peers, self.model, arguments.calibration, 64, arguments.threads)
         for text in self.texts:
             self.make_once(self.base_logits(text), peers.command(
                 "llama-perplexity", "-m", self.model, "-f", self.copied_text(text), "-c", 512, "--chunks",

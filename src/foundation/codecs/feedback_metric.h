@@ -21,8 +21,11 @@ class FeedbackMetric {
  public:
   static constexpr std::size_t kPanelColumns = kernels::UpperFactor::kPanelColumns;
 
-  /// `hessian` is symmetric and positive semidefinite, [columns, columns], finite. `damping`, as a share of
-  /// its mean diagonal, is added to the diagonal; ten times as much as long as the factorisation fails.
+  /// `hessian` is symmetric and positive semidefinite, [columns, columns]. `damping` >= 0, as a share of its
+  /// mean diagonal, is added to the diagonal; ten times as much, and at least 1e-6, as long as the
+  /// factorisation fails. A mean below 1e-30, where float32 ends to be exact, counts as 1: every error costs
+  /// the same. Throws Error for a NaN or infinite element, and when a damping of 1000 is not enough: the
+  /// matrix was not positive semidefinite then.
   FeedbackMetric(std::vector<float> hessian, std::size_t columns, double damping,
                  kernels::Precision precision);
 

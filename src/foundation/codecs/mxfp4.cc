@@ -93,7 +93,7 @@ struct Mxfp4Format {
   static LaneIntVector byte_near(LaneVector scale) {
     const LaneTag df;
     const LaneIntTag di;
-    const auto above = hn::Mul(hn::Max(scale, hn::Set(df, 0x1p-120f)), hn::Set(df, 1.41421356f));
+    const auto above = hn::Mul(hn::Max(scale, hn::Set(df, 0x1p-126f)), hn::Set(df, 1.41421356f));
     const auto exponent = hn::ShiftRight<23>(hn::BitCast(di, above));
     return hn::Min(hn::Max(hn::Add(exponent, hn::Set(di, 1)), hn::Set(di, kLeastScaleByte)),
                    hn::Set(di, kLargestScaleByte));
