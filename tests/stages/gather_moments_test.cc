@@ -75,6 +75,13 @@ std::vector<double> mean_products(const std::vector<Batch>& batches, Matrix Batc
   return sums;
 }
 
+std::vector<double> mean_drift(const std::vector<Batch>& batches, std::size_t columns) {
+  auto drift = mean_products(batches, &Batch::reference, columns);
+  const auto second = mean_products(batches, &Batch::replaced, columns);
+  for (std::size_t i = 0; i < drift.size(); ++i) drift[i] -= second[i];
+  return drift;
+}
+
 void expect_near(const std::vector<float>& actual, const std::vector<double>& expected) {
   ASSERT_EQ(actual.size(), expected.size());
   for (std::size_t i = 0; i < actual.size(); ++i) ASSERT_NEAR(actual[i], expected[i], 2e-6) << i;
@@ -84,11 +91,11 @@ TEST(MomentSums, AreTheMeansOfTheProductsInBothPrecisions) {
   for (const auto precision : kernels::available_precisions()) {
     for (const std::size_t columns : {5, 256, 300, 530}) {
       const auto rows = batches(precision, columns);
-      const auto moments = moments_of(rows, columns, {.threads = 2});
+      const auto moments = moments_of(rows, columns, {.drift_every = 1, .threads = 2});
       EXPECT_EQ(moments.columns, columns);
       EXPECT_EQ(moments.tokens, 64u + 64 + 37);
       expect_near(moments.second, mean_products(rows, &Batch::replaced, columns));
-      expect_near(moments.cross, mean_products(rows, &Batch::reference, columns));
+      expect_near(moments.drift, mean_drift(rows, columns));
     }
   }
 }
@@ -110,16 +117,25 @@ TEST(MomentSums, AreTheSameBitsForAnyNumberOfThreads) {
     const auto one = moments_of(rows, columns, {.threads = 1});
     const auto three = moments_of(rows, columns, {.threads = 3});
     EXPECT_EQ(one.second, three.second);
-    EXPECT_EQ(one.cross, three.cross);
+    EXPECT_EQ(one.drift, three.drift);
   }
 }
 
-TEST(MomentSums, WithoutCrossTheSecondMomentIsTheSame) {
+TEST(MomentSums, WithoutDriftTheSecondMomentIsTheSame) {
   const std::size_t columns = 300;
   const auto rows = batches(Precision::f32, columns);
-  const auto alone = moments_of(rows, columns, {.cross = false, .threads = 2});
+  const auto alone = moments_of(rows, columns, {.drift = false, .threads = 2});
   EXPECT_EQ(alone.second, moments_of(rows, columns, {.threads = 2}).second);
-  EXPECT_TRUE(alone.cross.empty());
+  EXPECT_TRUE(alone.drift.empty());
+}
+
+TEST(MomentSums, TakeDriftFromSomeBatchesOnly) {
+  const std::size_t columns = 300;
+  auto rows = batches(Precision::f32, columns);  // three of them
+  const auto moments = moments_of(rows, columns, {.drift_every = 2, .threads = 2});
+  std::vector<Batch> taken;
+  for (const std::size_t i : {0u, 2u}) taken.push_back(std::move(rows[i]));
+  expect_near(moments.drift, mean_drift(taken, columns));
 }
 
 void expect_refused(const Batch& batch, std::size_t columns) {

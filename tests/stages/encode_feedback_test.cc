@@ -1,0 +1,177 @@
+#include "stages/encode_feedback.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <limits>
+#include <random>
+
+#include "foundation/base/error.h"
+#include "foundation/codecs/codec.h"
+#include "tensor/memory_source.h"
+
+namespace tessera::stages {
+namespace {
+
+constexpr std::size_t kColumns = 256;
+constexpr std::size_t kWeightRows = 150;
+constexpr std::size_t kTokens = 1024;
+
+std::vector<float> normal_values(std::size_t count, unsigned seed, float scale = 1) {
+  std::mt19937 generator(seed);
+  std::normal_distribution<float> normal(0, scale);
+  std::vector<float> values(count);
+  for (float& value : values) value = normal(generator);
+  return values;
+}
+
+/// Inputs whose neighbours resemble each other, [kTokens, kColumns].
+std::vector<float> inputs() {
+  auto x = normal_values(kTokens * kColumns, 3);
+  for (std::size_t t = 0; t < kTokens; ++t) {
+    for (std::size_t c = 1; c < kColumns; ++c) x[t * kColumns + c] += 0.9f * x[t * kColumns + c - 1];
+  }
+  return x;
+}
+
+std::vector<float> mean_product(const std::vector<float>& a, const std::vector<float>& b) {
+  std::vector<float> result(kColumns * kColumns);
+  for (std::size_t i = 0; i < kColumns; ++i) {
+    for (std::size_t j = 0; j < kColumns; ++j) {
+      double sum = 0;
+      for (std::size_t t = 0; t < kTokens; ++t) sum += double{a[t * kColumns + i]} * b[t * kColumns + j];
+      result[i * kColumns + j] = static_cast<float>(sum / kTokens);
+    }
+  }
+  return result;
+}
+
+/// A tensor and the inputs that it reads: x, and r of the original model.
+class EncodedWithFeedback : public ::testing::Test {
+ protected:
+  EncodedWithFeedback() : r_(inputs()), x_(r_) {
+    const auto noise = normal_values(r_.size(), 5, 0.3f);
+    for (std::size_t i = 0; i < x_.size(); ++i) x_[i] += noise[i];
+    second_ = mean_product(x_, x_);
+    std::vector<float> difference(r_.size());
+    for (std::size_t i = 0; i < r_.size(); ++i) difference[i] = r_[i] - x_[i];
+    drift_ = mean_product(difference, x_);
+    weights_ = normal_values(kWeightRows * kColumns, 9, 0.05f);
+  }
+
+  struct Result {
+    FeedbackOutcome outcome;
+    std::vector<std::byte> blocks;
+    std::vector<float> decoded;
+  };
+
+  Result encode(ElementType type, bool with_drift, const FeedbackEncodeSettings& settings = {.threads = 2},
+                std::uint64_t rows_together = kWeightRows) const {
+    tessera::testing::MemorySource source;
+    source.add("w", ElementType::F32, {kWeightRows, kColumns}, weights_);
+    InputMoments moments{.columns = kColumns, .tokens = kTokens, .second = second_};
+    if (with_drift) moments.drift = drift_;
+    const FeedbackEncoder encoder(std::move(moments), rows_together, settings);
+    Result result;
+    const std::size_t row_size = row_bytes(type, kColumns);
+    result.blocks.resize(kWeightRows * row_size);
+    result.decoded.resize(weights_.size());
+    result.outcome = encoder.encode(
+        source, 0, type,
+        [&](const EncodedRows& rows) {
+          std::ranges::copy(rows.blocks, result.blocks.begin() + rows.rows.first * row_size);
+          std::ranges::copy(rows.decoded, result.decoded.begin() + rows.rows.first * kColumns);
+        },
+        never_);
+    return result;
+  }
+
+  /// Mean over tokens of |W r - Q x|^2.
+  double output_distance(const std::vector<float>& decoded) const {
+    double sum = 0;
+    for (std::size_t t = 0; t < kTokens; t += 4) {
+      for (std::size_t row = 0; row < kWeightRows; ++row) {
+        double difference = 0;
+        for (std::size_t c = 0; c < kColumns; ++c) {
+          difference += double{weights_[row * kColumns + c]} * r_[t * kColumns + c] -
+                        double{decoded[row * kColumns + c]} * x_[t * kColumns + c];
+        }
+        sum += difference * difference;
+      }
+    }
+    return sum / (kTokens / 4.0);
+  }
+
+  std::vector<float> r_, x_, second_, drift_, weights_;
+  StopFlag never_;
+};
+
+TEST_F(EncodedWithFeedback, RowsHandedOverAreTheBlocksDecoded) {
+  const auto result = encode(ElementType::Q3_K, true);
+  std::vector<float> decoded(weights_.size());
+  codecs::codec_for(ElementType::Q3_K).decode(result.blocks, decoded);
+  EXPECT_EQ(decoded, result.decoded);
+}
+
+TEST_F(EncodedWithFeedback, ComesMuchNearerToTheOutputsThanPlainEncoding) {
+  for (const auto type : {ElementType::IQ2_XS, ElementType::Q2_K, ElementType::Q4_0}) {
+    const auto outcome = encode(type, false).outcome;
+    EXPECT_LT(outcome.ratio(), 0.6) << name_of(type);
+    EXPECT_GT(outcome.ratio(), 0);
+  }
+}
+
+TEST_F(EncodedWithFeedback, WithDriftCorrectsForOtherInputs) {
+  const double corrected = output_distance(encode(ElementType::Q4_K, true).decoded);
+  const double uncorrected = output_distance(encode(ElementType::Q4_K, false).decoded);
+  EXPECT_LT(corrected, 0.8 * uncorrected);
+}
+
+TEST_F(EncodedWithFeedback, SolvingAheadLeadsToNearlyTheSame) {
+  const auto by_row = encode(ElementType::Q4_K, true, {.threads = 2}, kWeightRows);
+  const auto ahead = encode(ElementType::Q4_K, true, {.threads = 2}, 100 * kColumns);
+  EXPECT_NEAR(output_distance(ahead.decoded) / output_distance(by_row.decoded), 1, 0.01);
+}
+
+TEST_F(EncodedWithFeedback, IsTheSameForAnyNumberOfThreads) {
+  for (const std::uint64_t together : {std::uint64_t{kWeightRows}, std::uint64_t{100 * kColumns}}) {
+    EXPECT_EQ(encode(ElementType::IQ3_XXS, true, {.threads = 1}, together).blocks,
+              encode(ElementType::IQ3_XXS, true, {.threads = 3}, together).blocks);
+  }
+}
+
+TEST_F(EncodedWithFeedback, NeverIsWorseAtTheOutputThanPlainEncoding) {
+  // One damped beyond use: what it then finds must not be taken where it is worse.
+  const auto outcome = encode(ElementType::Q2_K, false, {.damping = 10, .threads = 2}).outcome;
+  EXPECT_LE(outcome.output_error, outcome.plain_output_error);
+  EXPECT_EQ(outcome.rows, kWeightRows);
+}
+
+TEST_F(EncodedWithFeedback, KeepsPlainRowsWhereFeedbackLoses) {
+  // Without sweeps, and in a metric far from that which judges: many rows are better left alone.
+  const auto result =
+      encode(ElementType::Q8_0, false, {.feedback = {.sweeps = 0}, .damping = 10, .threads = 2});
+  EXPECT_LE(result.outcome.plain_rows, result.outcome.rows);
+  EXPECT_LE(result.outcome.output_error, result.outcome.plain_output_error);
+}
+
+TEST_F(EncodedWithFeedback, RefusesDamagedWeightsNamingTheirPlace) {
+  weights_[140 * kColumns + 17] = std::numeric_limits<float>::quiet_NaN();
+  try {
+    encode(ElementType::Q4_0, false);
+    FAIL();
+  } catch (const BadFileError& error) {
+    EXPECT_EQ(error.place().tensor, "w");
+    EXPECT_NE(std::string(error.what()).find("row 140, column 17"), std::string::npos) << error.what();
+  }
+}
+
+TEST_F(EncodedWithFeedback, CountsDampingThatWasNeeded) {
+  std::ranges::fill(second_, 1.0f);  // rank 1
+  const auto outcome = encode(ElementType::Q4_0, false, {.damping = 1e-6, .threads = 1}).outcome;
+  EXPECT_GE(outcome.damping, 1e-6);
+  EXPECT_TRUE(std::isfinite(outcome.output_error));
+}
+
+}  // namespace
+}  // namespace tessera::stages
