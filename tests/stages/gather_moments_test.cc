@@ -82,9 +82,10 @@ std::vector<double> mean_drift(const std::vector<Batch>& batches, std::size_t co
   return drift;
 }
 
-void expect_near(const std::vector<float>& actual, const std::vector<double>& expected) {
+void expect_near(const std::vector<float>& actual, const std::vector<double>& expected,
+                 double tolerance = 2e-6) {
   ASSERT_EQ(actual.size(), expected.size());
-  for (std::size_t i = 0; i < actual.size(); ++i) ASSERT_NEAR(actual[i], expected[i], 2e-6) << i;
+  for (std::size_t i = 0; i < actual.size(); ++i) ASSERT_NEAR(actual[i], expected[i], tolerance) << i;
 }
 
 TEST(MomentSums, AreTheMeansOfTheProductsInBothPrecisions) {
@@ -95,7 +96,8 @@ TEST(MomentSums, AreTheMeansOfTheProductsInBothPrecisions) {
       EXPECT_EQ(moments.columns, columns);
       EXPECT_EQ(moments.tokens, 64u + 64 + 37);
       expect_near(moments.second, mean_products(rows, &Batch::replaced, columns));
-      expect_near(moments.drift, mean_drift(rows, columns));
+      // r - x is rounded to bf16 once more.
+      expect_near(moments.drift, mean_drift(rows, columns), precision == Precision::f32 ? 2e-6 : 2e-4);
     }
   }
 }
