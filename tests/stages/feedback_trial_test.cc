@@ -37,7 +37,7 @@ class FeedbackTrials : public ::testing::Test {
   }
 
   std::vector<FeedbackOutcome> outcomes(const std::vector<FeedbackTrial>& trials, int threads = 2) const {
-    return FeedbackEncoder(moments(), {.threads = threads}).try_rows(source_, trials, StopFlag());
+    return FeedbackEncoder(moments(), 0, {.threads = threads}).try_rows(source_, trials, StopFlag());
   }
 
   static std::vector<std::uint64_t> rows(std::uint64_t first, std::uint64_t end) {
