@@ -52,6 +52,14 @@ struct FeedbackEncoder::Worker {
     return {reinterpret_cast<float*>(rows.data()), rows.rows() * rows.columns()};
   }
 
+  /// Decodes rows of a tensor, into the weights from row `at` on.
+  void read(const WeightSource& source, std::size_t tensor, const RowRange& rows, std::size_t at) {
+    const std::size_t columns = weights.columns();
+    codecs::decode_finite(source, tensor, rows.first * columns, source.stored_rows(tensor, rows, stored),
+                          floats(weights).subspan(at * columns, rows.count * columns));
+    source.discard(tensor, rows);
+  }
+
   kernels::MatrixProducts products;
   kernels::Matrix weights;  ///< [kRows, columns]; rows that the tensor does not have are 0
   kernels::Matrix decoded;  ///< likewise
@@ -95,23 +103,14 @@ FeedbackOutcome FeedbackEncoder::encode(const WeightSource& source, std::size_t 
                                         const EncodedRowsSink& sink, const StopFlag& stop) const {
   const auto& descriptor = source.tensors()[tensor];
   assert(descriptor.columns() == columns_);
-  const std::uint64_t rows = descriptor.rows(), row_size = row_bytes(type, columns_);
+  const std::uint64_t rows = descriptor.rows();
   const std::size_t panels = (rows + kRows - 1) / kRows;
   std::vector<FeedbackOutcome> outcomes(panels);
-  std::vector<std::unique_ptr<Worker>> workers(static_cast<std::size_t>(resolve_threads(settings_.threads)));
-  parallel_for(panels, settings_.threads, [&](std::size_t panel, int index) {
-    stop.check();
-    auto& worker = workers[static_cast<std::size_t>(index)];
-    if (!worker) worker = std::make_unique<Worker>(columns_, settings_.precision);
+  for_each_panel(panels, stop, [&](std::size_t panel, Worker& worker) {
     const RowRange range{panel * kRows, std::min<std::uint64_t>(kRows, rows - panel * kRows)};
-    const auto weights = worker->floats(worker->weights).first(range.count * columns_);
-    std::ranges::fill(worker->floats(worker->weights).subspan(weights.size()), 0.0f);
-    codecs::decode_finite(source, tensor, range.first * columns_,
-                          source.stored_rows(tensor, range, worker->stored), weights);
-    source.discard(tensor, range);
-    worker->blocks.resize(range.count * row_size);
-    outcomes[panel] = encode_panel(type, range.count, *worker);
-    sink({range, worker->blocks, worker->floats(worker->decoded).first(weights.size())});
+    worker.read(source, tensor, range, 0);
+    outcomes[panel] = encode_panel(type, range.count, worker);
+    sink({range, worker.blocks, worker.floats(worker.decoded).first(range.count * columns_)});
   });
   FeedbackOutcome total;
   total.rows = rows;
@@ -121,11 +120,42 @@ FeedbackOutcome FeedbackEncoder::encode(const WeightSource& source, std::size_t 
   return total;
 }
 
+std::vector<FeedbackOutcome> FeedbackEncoder::try_rows(const WeightSource& source,
+                                                       std::span<const FeedbackTrial> trials,
+                                                       const StopFlag& stop) const {
+  std::vector<FeedbackOutcome> outcomes(trials.size());
+  for_each_panel(trials.size(), stop, [&](std::size_t index, Worker& worker) {
+    const FeedbackTrial& trial = trials[index];
+    assert(source.tensors()[trial.tensor].columns() == columns_);
+    assert(!trial.rows.empty() && trial.rows.size() <= kRows);
+    for (std::size_t i = 0; i < trial.rows.size(); ++i)
+      worker.read(source, trial.tensor, {trial.rows[i], 1}, i);
+    outcomes[index] = encode_panel(trial.type, trial.rows.size(), worker);
+    outcomes[index].rows = trial.rows.size();
+    outcomes[index].damping = damping();
+    outcomes[index].error.has_importance = true;
+  });
+  return outcomes;
+}
+
+template <class Work>
+void FeedbackEncoder::for_each_panel(std::size_t panels, const StopFlag& stop, const Work& work) const {
+  std::vector<std::unique_ptr<Worker>> workers(static_cast<std::size_t>(resolve_threads(settings_.threads)));
+  parallel_for(panels, settings_.threads, [&](std::size_t panel, int index) {
+    stop.check();
+    auto& worker = workers[static_cast<std::size_t>(index)];
+    if (!worker) worker = std::make_unique<Worker>(columns_, settings_.precision);
+    work(panel, *worker);
+  });
+}
+
 FeedbackOutcome FeedbackEncoder::encode_panel(ElementType type, std::size_t rows, Worker& worker) const {
   const auto& codec = codecs::codec_for(type);
   const auto weights = worker.floats(worker.weights).first(rows * columns_);
   const auto decoded = worker.floats(worker.decoded).first(rows * columns_);
+  std::ranges::fill(worker.floats(worker.weights).subspan(weights.size()), 0.0f);
   set_targets(worker);
+  worker.blocks.resize(rows * row_bytes(type, columns_));
   worker.plain_blocks.resize(worker.blocks.size());
   codec.encode({weights, columns_, importance_}, worker.plain_blocks);
   codec.decode(worker.plain_blocks, decoded);

@@ -6,7 +6,7 @@
 // little. Targets are rounded with error feedback (foundation/codecs/feedback-inl.h).
 //
 // Every row is also encoded plainly, and keeps that encoding where it has the smaller error at the output on
-// the calibration tokens: feedback is never worse there.
+// the calibration tokens: feedback is never worse there. What feedback would gain is known from some rows.
 #pragma once
 
 #include <cstdint>
@@ -43,6 +43,13 @@ struct EncodedRows {
 /// Where encoded rows go; called from several threads, each row once.
 using EncodedRowsSink = std::function<void(const EncodedRows&)>;
 
+/// Rows of a tensor that are encoded to see what comes of it.
+struct FeedbackTrial {
+  std::size_t tensor = 0;               ///< as numbered in the WeightSource
+  std::span<const std::uint64_t> rows;  ///< 1 to codecs::kFeedbackRows; one that stands twice counts twice
+  ElementType type = ElementType::F16;  ///< a block format that fits the rows
+};
+
 class FeedbackEncoder {
  public:
   /// Factors the Hessian. `rows`: of all tensors that are going to be encoded together.
@@ -57,10 +64,18 @@ class FeedbackEncoder {
   FeedbackOutcome encode(const WeightSource& source, std::size_t tensor, ElementType type,
                          const EncodedRowsSink& sink, const StopFlag& stop) const;
 
+  /// Outcomes by trial, on tensors of the source that read the input. Throws as encode.
+  std::vector<FeedbackOutcome> try_rows(const WeightSource& source, std::span<const FeedbackTrial> trials,
+                                        const StopFlag& stop) const;
+
  private:
   struct Worker;
 
   void set_drift(std::span<const float> drift, std::uint64_t rows);
+  /// Calls work(panel, worker) for every panel, in parallel.
+  template <class Work>
+  void for_each_panel(std::size_t panels, const StopFlag& stop, const Work& work) const;
+  /// What the worker has read, into its blocks.
   FeedbackOutcome encode_panel(ElementType type, std::size_t rows, Worker& worker) const;
   void set_targets(Worker& worker) const;
   /// Of each row, against the targets, of what was decoded.
