@@ -4,10 +4,9 @@
 
 #include <algorithm>
 
-#include "foundation/base/error.h"
 #include "pipeline/cache_folder.h"
 #include "pipeline/calibration_walk.h"
-#include "pipeline/imatrix.h"
+#include "pipeline/kept_walk.h"
 #include "pipeline/measured_loss.h"
 #include "pipeline/result_cache.h"
 #include "stages/sample_errors.h"
@@ -18,37 +17,6 @@ namespace {
 /// A probe has about this many bits per weight: its loss must stand out from rounding, and the estimate for
 /// other types reaches less far from the middle.
 constexpr double kProbeBits = 2.6;
-
-CheckpointIdentity identity_of_walk(const TextWalkJob& job, const model::CorpusSettings& corpus,
-                                    const std::string& purpose, ProgressObserver& progress,
-                                    const StopFlag& stop) {
-  FileHashes hashes({default_cache_folder(), job.threads}, progress, stop);
-  ImatrixSettings walk{.model = job.path, .output = {}, .open = job.open, .corpus = corpus};
-  walk.method = ImportanceMethod::fisher;
-  walk.process_output = true;
-  walk.precision = job.settings.precision;
-  auto identity = identity_of(walk, hashes);
-  identity.options += fmt::format(" purpose={} label-seed={}", purpose, job.settings.seed);
-  return identity;
-}
-
-/// Opens the checkpoint where there is one, runs, and says on an interruption that the work is kept.
-template <class Run>
-auto with_checkpoint(const TextWalkJob& job, const CheckpointIdentity& identity, const Run& run) {
-  std::optional<LayerCheckpoint> folder;
-  const auto& place = job.settings.checkpoint;
-  if (place) folder.emplace(*place / result_key(identity).text(), identity);
-  WalkCheckpoint checkpoint(folder ? &*folder : nullptr);
-  try {
-    auto result = run(checkpoint);
-    if (folder) folder->clear();
-    return result;
-  } catch (const InterruptedError&) {
-    if (!folder) throw;
-    throw InterruptedError(fmt::format(
-        "interrupted; {} steps are finished, the same command goes on from there", checkpoint.finished()));
-  }
-}
 
 CalibrationStatistics walk_for_marginals(const TextWalkJob& job, const model::CorpusSettings& corpus,
                                          const CheckpointIdentity& identity, ProgressObserver& progress,
