@@ -52,13 +52,17 @@ function draw(rows, width) {
   });
 }
 
+function methodText({ method, with_feedback }) {
+  return `${kMethods[method] ?? method}${with_feedback ? ", for encoding with error feedback" : ""}`;
+}
+
 export function sensitivityChart(report) {
   const chart = { id: "sensitivity", title: "Top sensitivities" };
   const rows = report.sensitivity ? rowsOf(report) : [];
   if (rows.length === 0) return { ...chart, missing: "No sensitivities were needed or found in this run." };
   return {
     ...chart,
-    summary: `${kMethods[report.sensitivity.method] ?? report.sensitivity.method}: the ${rows.length} tensors that would lose most in the smallest type.`,
+    summary: `${methodText(report.sensitivity)}: the ${rows.length} tensors that would lose most in the smallest type.`,
     legend: legend(["var(--accent)", "in the type it got"], ["var(--line)", "in the smallest candidate"]),
     draw: (width) => draw(rows, width),
     table: table("Loss of single tensors, KL divergence in nats per token", [

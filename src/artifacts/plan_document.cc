@@ -46,6 +46,7 @@ nlohmann::ordered_json fields_of(const PlanHeader& header) {
   if (header.file_bytes != 0) fields["file_bytes"] = header.file_bytes;
   if (header.predicted_loss) fields["predicted_loss"] = *header.predicted_loss;
   if (header.sensitivity) fields["sensitivity"] = name_of(*header.sensitivity);
+  add_text("encoder", header.encoder);
   return fields;
 }
 
@@ -73,7 +74,7 @@ void read_text(PlanDocument& document, const ConfigValue& value) {
   document.header.*member = value.text();
 }
 
-constexpr std::array<PlanKey, 8> kPlanKeys = {
+constexpr std::array<PlanKey, 9> kPlanKeys = {
     PlanKey{"tessera_version", read_text<&PlanHeader::tessera_version>},
     PlanKey{"model", read_text<&PlanHeader::model>},
     PlanKey{"profile", read_text<&PlanHeader::profile>},
@@ -85,6 +86,7 @@ constexpr std::array<PlanKey, 8> kPlanKeys = {
               document.header.predicted_loss = value.number();
             }},
     PlanKey{"sensitivity", read_sensitivity},
+    PlanKey{"encoder", read_text<&PlanHeader::encoder>},
     PlanKey{"tensors", read_tensors},
 };
 

@@ -2,13 +2,20 @@
 //
 // Grammar (YAML; read by config_reader.h):
 //
-//   tessera_version: "0.1.0"             the header says where the plan comes from; nothing of it is needed
-//   to model: "model-f16.gguf"              read the plan back, and figures in it are not those of an edited
-//   plan profile: balanced target: 2.5 bits per weight file_bytes: 123456                   predicted
-//   predicted_loss: 0.0123               mean KL divergence, nats per token
-//   sensitivity: fisher
-//   tensors:                             every tensor that may be quantized, in the order of the model
+//   tessera_version: "0.1.0"
+//   model: "model-f16.gguf"
+//   profile: "balanced"
+//   target: "2.5 bits per weight"
+//   file_bytes: 123456
+//   predicted_loss: 0.0123
+//   sensitivity: "fisher"
+//   encoder: "feedback sweeps=2 damping=0.02 sequential=true"
+//   tensors:
 //     blk.0.attn_q.weight: Q4_K  # 4.50 bits per weight, 147456 bytes, loss 0.0012
+//
+// The header says where the plan comes from; nothing of it is needed to read the plan back, and figures in it
+// are not those of an edited plan. Sizes are predicted, losses are mean KL divergences in nats per token. The
+// list has every tensor that may be quantized, in the order of the model.
 //
 // Tensors that are never quantized (kept_tensors.h) are left out; one that is listed must have its own type.
 #pragma once
@@ -36,6 +43,7 @@ struct PlanHeader {
   std::uint64_t file_bytes = 0;  ///< predicted, all files together; 0: unknown
   std::optional<double> predicted_loss = std::nullopt;
   std::optional<SensitivityMethod> sensitivity = std::nullopt;
+  std::string encoder = {};  ///< that the losses are those of; empty: the plain one
 
   bool operator==(const PlanHeader&) const = default;
 };

@@ -33,6 +33,7 @@ struct TensorSensitivity {
 struct Sensitivity {
   SensitivityMethod method = SensitivityMethod::fisher;
   std::vector<TensorSensitivity> tensors;
+  bool with_feedback = false;  ///< losses are those of error feedback, not of the plain encoder
 };
 
 /// The loss of this tensor in this type, where the sensitivity knows it.

@@ -9,6 +9,7 @@
 #include "foundation/formats/imatrix/imatrix_file.h"
 #include "model/architecture/kept_tensors.h"
 #include "model/architecture/model_facts.h"
+#include "pipeline/feedback_losses.h"
 #include "pipeline/sensitivity.h"
 #include "stages/match_importance.h"
 #include "stages/plan_dynamic.h"
@@ -45,6 +46,7 @@ class DynamicPlanner {
     const auto candidates = find_candidates();
     result_.sensitivity =
         timed(result_.times, "sensitivities", [&] { return find_losses(method, candidates); });
+    if (job_.feedback && method != SensitivityMethod::prior) count_on_feedback(candidates);
     auto allocated = timed(result_.times, "allocation", [&] { return fit(); });
     result_.plan = std::move(allocated.plan);
     for (const auto& note : allocated.notes) progress_.note(note);
@@ -161,6 +163,13 @@ class DynamicPlanner {
     for (const auto& candidate : candidates)
       tensors.push_back({weights_.tensors()[candidate.tensor], candidate.types});
     return stages::prior_sensitivity(tensors, facts_);
+  }
+
+  void count_on_feedback(std::span<const TensorCandidates> candidates) {
+    const auto shares = timed(result_.times, "losses with feedback", [&] {
+      return feedback_shares(job_.walks, *job_.feedback, candidates, marginals_, progress_, stop_);
+    });
+    result_.sensitivity = with_feedback(std::move(result_.sensitivity), weights_, candidates, shares);
   }
 
   std::uint64_t all_weights() const {

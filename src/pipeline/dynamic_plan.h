@@ -16,6 +16,7 @@
 #include "artifacts/size_point.h"
 #include "foundation/base/progress.h"
 #include "foundation/base/stop_flag.h"
+#include "pipeline/feedback_walk.h"
 #include "pipeline/step_times.h"
 #include "pipeline/text_walks.h"
 
@@ -35,6 +36,9 @@ struct DynamicSettings {
 struct DynamicJob {
   const TextWalkJob& walks;
   std::optional<std::filesystem::path> imatrix;
+  /// Set: tensors are encoded with error feedback, and losses are predicted with that in mind (but those of
+  /// the prior, which knows nothing of encoders).
+  std::optional<FeedbackSettings> feedback;
   /// Bytes of all files that storing this plan makes.
   std::function<std::uint64_t(const QuantPlan&, const PlanImportance&, SensitivityMethod)> file_bytes;
 };

@@ -265,13 +265,17 @@ std::string text_of(const FeedbackSettings& settings) {
                      settings.sequential);
 }
 
+bool is_reached_by_feedback(const TensorDescriptor& tensor) {
+  const auto place = model::place_of(tensor.name);
+  return tensor.name.ends_with(".weight") && tensor.shape.size() == 2 &&
+         (place.role == model::TensorRole::output || (place.layer && is_of_layer(place.role)));
+}
+
 std::vector<bool> feedback_tensors(const QuantPlan& plan) {
   std::vector<bool> wanted;
   for (const auto& tensor : plan.tensors) {
-    const bool is_walked = tensor.source.name.ends_with(".weight") && tensor.source.shape.size() == 2 &&
-                           (tensor.place.role == model::TensorRole::output ||
-                            (tensor.place.layer && is_of_layer(tensor.place.role)));
-    wanted.push_back(is_walked && !tensor.is_copied() && info(tensor.target).quantized);
+    wanted.push_back(is_reached_by_feedback(tensor.source) && !tensor.is_copied() &&
+                     info(tensor.target).quantized);
   }
   return wanted;
 }

@@ -37,8 +37,11 @@ struct FeedbackSettings {
 /// The settings as one line, for reports, metadata and fingerprints.
 std::string text_of(const FeedbackSettings& settings);
 
-/// Tensors that the walk encodes, by index in the plan: matrices of the layers and an output of its own,
-/// where the plan gives them a block format.
+/// Whether the walk reads this tensor's input: matrices of the layers, and an output of its own.
+bool is_reached_by_feedback(const TensorDescriptor& tensor);
+
+/// Tensors that the walk encodes, by index in the plan: those that it reaches, where the plan gives them a
+/// block format.
 std::vector<bool> feedback_tensors(const QuantPlan& plan);
 
 struct FeedbackJob {

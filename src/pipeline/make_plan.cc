@@ -139,11 +139,13 @@ void plan_from_file(const PlanJob& job, QuantizeReport& report) {
   report.settings["plan"] = job.settings.plan_file->string();
 }
 
-PlanHeader header_of(const DynamicSettings& dynamic, const QuantPlan& plan, SensitivityMethod method) {
-  return {.profile = dynamic.policy.profile,
-          .target = text_of(dynamic.target),
+PlanHeader header_of(const QuantizeSettings& settings, const QuantPlan& plan, SensitivityMethod method) {
+  const bool counts_on_feedback = settings.feedback && method != SensitivityMethod::prior;
+  return {.profile = settings.dynamic->policy.profile,
+          .target = text_of(settings.dynamic->target),
           .predicted_loss = predicted_loss_of(plan),
-          .sensitivity = method};
+          .sensitivity = method,
+          .encoder = counts_on_feedback ? encoder_text(settings) : std::string()};
 }
 
 void plan_dynamically(const PlanJob& job, QuantizeReport& report) {
@@ -152,15 +154,16 @@ void plan_dynamically(const PlanJob& job, QuantizeReport& report) {
   if (!settings.allow_requantize) stages::refuse_quantized_source(job.tensors());
   const auto file_bytes = [&](const QuantPlan& plan, const PlanImportance& importance,
                               SensitivityMethod method) {
-    const DynamicOrigin origin{header_of(dynamic, plan, method), report.provenance};
+    const DynamicOrigin origin{header_of(settings, plan, method), report.provenance};
     const auto metadata = output_metadata(job.walks.model.metadata, settings.model, encoder_text(settings),
                                           plan, importance, origin);
     return bytes_of(gguf::plan_gguf(settings.output, metadata, outputs_of(plan), settings.write));
   };
-  auto made = make_dynamic_plan(dynamic, {job.walks, settings.imatrix, file_bytes}, job.progress, job.stop);
+  auto made = make_dynamic_plan(dynamic, {job.walks, settings.imatrix, settings.feedback, file_bytes},
+                                job.progress, job.stop);
   report.plan = std::move(made.plan);
   report.importance = std::move(made.importance);
-  report.header = header_of(dynamic, report.plan, made.sensitivity.method);
+  report.header = header_of(settings, report.plan, made.sensitivity.method);
   report.times = std::move(made.times);
   std::vector<std::string> candidates;
   for (const auto type : dynamic.policy.candidates) candidates.emplace_back(name_of(type));

@@ -64,7 +64,9 @@ json sensitivity_json(const Sensitivity& sensitivity) {
     }
     tensors.push_back({{"name", tensor.tensor}, {"candidates", std::move(candidates)}});
   }
-  return {{"method", name_of(sensitivity.method)}, {"tensors", std::move(tensors)}};
+  return {{"method", name_of(sensitivity.method)},
+          {"with_feedback", sensitivity.with_feedback},
+          {"tensors", std::move(tensors)}};
 }
 
 /// `overhead`: what the files have beside the tensors.
