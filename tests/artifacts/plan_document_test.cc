@@ -58,7 +58,8 @@ TEST(PlanDocument, ComesBackAsItWas) {
                     .target = "2.5 bits per weight",
                     .file_bytes = 123456789012,
                     .predicted_loss = 0.0123456789,
-                    .sensitivity = SensitivityMethod::measured};
+                    .sensitivity = SensitivityMethod::measured,
+                    .encoder = "feedback sweeps=2 damping=0.02 sequential=true"};
   const auto document = parse_plan(to_yaml(plan(), header), "p.yaml");
   EXPECT_EQ(document.header, header);
   const auto again = apply_plan(document, model());
