@@ -154,9 +154,10 @@ class ShareWalk {
     }
     if (wanted.empty()) return show({});
     stages::MomentSums sums(source_.tensors()[readers.front()].columns(),
-                            {.cross = false, .threads = job_.threads});
+                            {.drift = false, .threads = job_.threads});
     show([&](const model::PairedRows& rows) { sums.add(rows); });
-    const stages::FeedbackEncoder encoder(sums.take(job_.path.string(), names), encode_settings());
+    const stages::FeedbackEncoder encoder(sums.take(job_.path.string(), names), kSampledRows * wanted.size(),
+                                          encode_settings());
     try_types(encoder, wanted);
   }
 

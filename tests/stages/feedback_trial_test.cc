@@ -37,7 +37,7 @@ class FeedbackTrials : public ::testing::Test {
   }
 
   std::vector<FeedbackOutcome> outcomes(const std::vector<FeedbackTrial>& trials, int threads = 2) const {
-    return FeedbackEncoder(moments(), {.threads = threads}).try_rows(source_, trials, StopFlag());
+    return FeedbackEncoder(moments(), kRows, {.threads = threads}).try_rows(source_, trials, StopFlag());
   }
 
   static std::vector<std::uint64_t> rows(std::uint64_t first, std::uint64_t end) {
@@ -53,7 +53,7 @@ TEST_F(FeedbackTrials, OfAllRowsGiveWhatEncodingTheTensorGives) {
   const auto first = rows(0, codecs::kFeedbackRows);
   const auto rest = rows(codecs::kFeedbackRows, kRows);
   for (const auto type : {IQ2_XXS, Q2_K, Q4_K}) {
-    const FeedbackEncoder encoder(moments(), {.threads = 2});
+    const FeedbackEncoder encoder(moments(), kRows, {.threads = 2});
     const auto whole = encoder.encode(
         source_, 0, type, [](const EncodedRows&) {}, StopFlag());
     const auto parts = outcomes({{0, first, type}, {0, rest, type}});
