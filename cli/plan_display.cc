@@ -63,9 +63,10 @@ void print_totals(const pipeline::QuantizeReport& report, bool dry_run) {
       size.weights == 0 ? 0 : 8.0 * static_cast<double>(file_bytes) / static_cast<double>(size.weights);
   fmt::print("whole file: {} bytes, {:.4f} bits per weight\n", file_bytes, file_bpw);
   if (report.dynamic) {
-    fmt::print("profile {}, target {}: predicted mean KL divergence {:.3e} (sensitivities: {})\n",
+    fmt::print("profile {}, target {}: predicted mean KL divergence {:.3e} (sensitivities: {}{})\n",
                report.header.profile, report.header.target, report.header.predicted_loss.value_or(0),
-               name_of(report.dynamic->sensitivity.method));
+               name_of(report.dynamic->sensitivity.method),
+               report.dynamic->sensitivity.with_feedback ? ", with error feedback" : "");
   }
 }
 

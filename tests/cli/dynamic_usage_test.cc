@@ -157,6 +157,24 @@ TEST_F(DynamicOptions, MakeFileAndReportInOneCommand) {
   EXPECT_THAT(read_whole(page), HasSubstr("blk.0.attn_q.weight"));
 }
 
+TEST_F(DynamicOptions, SayThatLossesAreThoseOfErrorFeedback) {
+  const std::string yaml = folder_ / "plan.yaml";
+  const std::string json = folder_ / "report.json";
+  const auto config = write("conf.yaml", "target: {bpw: 3.5}\ncandidates: [Q2_K, Q4_K]\n");
+  const auto options = joined(
+      kQuick, {"--config", config, "--encoder", "feedback", "--sweeps", "1", "--feedback-samples", "2"});
+  const auto plan = run_program(joined({"plan", kModel, "-o", yaml}, options));
+  ASSERT_EQ(plan.exit_code, 0) << plan.err;
+  const std::string encoder = "feedback sweeps=1 damping=0.02 sequential=true";
+  EXPECT_EQ(read_plan(yaml).header.encoder, encoder);
+  const auto made = quantize(joined(options, {"--report", json, "--evaluate-samples", "2"}));
+  ASSERT_EQ(made.exit_code, 0) << made.err;
+  const auto report = nlohmann::json::parse(read_whole(json));
+  EXPECT_EQ(schema_complaints("run-report.schema.json", report), "");
+  EXPECT_EQ(report.at("settings").at("encoder"), encoder);
+  EXPECT_EQ(report.at("sensitivity").at("with_feedback"), true);
+}
+
 TEST_F(DynamicOptions, KeepReportsAwayFromInputsAndMissingFolders) {
   const auto text = write("text.txt", read_whole(kText));
   for (const auto& report : {text, (folder_ / "absent/report.json").string()}) {
