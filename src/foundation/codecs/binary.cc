@@ -65,8 +65,7 @@ struct Q1_0 {
   static constexpr ScaleFreedom kFreedom{.unit = true};
   static LaneVector nearest_unit_to(LaneVector exact) { return nearest_positive_half(exact); }
   static void get_scales(const Scales& scales, LaneScales<1>& result) {
-    result.reset();
-    std::memcpy(result.unit, scales.scale, sizeof(scales.scale));
+    get_units<1>(scales.scale, nullptr, result);
   }
   static void set_scales(const LaneScales<1>& from, Scales& scales) {
     std::memcpy(scales.scale, from.unit, sizeof(scales.scale));

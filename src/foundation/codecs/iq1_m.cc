@@ -87,16 +87,10 @@ struct Iq1MFormat : Iq1Feedback {
   }
 
   static void get_scales(const Scales& scales, LaneScales<kSubBlocks>& result) {
-    result.reset();
-    std::memcpy(result.unit, scales.d, sizeof(scales.d));
-    std::memcpy(result.multiple, scales.multiple, sizeof(scales.multiple));
+    get_units(scales.d, scales.multiple, result);
   }
   static void set_scales(const LaneScales<kSubBlocks>& from, Scales& scales) {
-    std::memcpy(scales.d, from.unit, sizeof(scales.d));
-    std::memcpy(scales.multiple, from.multiple, sizeof(scales.multiple));
-    for (std::size_t b = 0; b < kSubBlocks; ++b) {
-      hn::Store(inverse_or_zero(from.scale(b)), LaneTag(), scales.inverse + b * kLanes);
-    }
+    set_units(from, scales.d, scales.multiple, scales.inverse);
   }
   static void values(const Scales&, std::size_t, const std::int32_t* code, float* v) {
     const LaneTag df;

@@ -61,12 +61,10 @@ struct Iq4NlFormat {
   static constexpr ScaleFreedom kFreedom{.unit = true};
   static LaneVector nearest_unit_to(LaneVector exact) { return nearest_unit(exact); }
   static void get_scales(const Scales& scales, LaneScales<1>& result) {
-    result.reset();
-    std::memcpy(result.unit, scales.d, sizeof(scales.d));
+    get_units<1>(scales.d, nullptr, result);
   }
   static void set_scales(const LaneScales<1>& from, Scales& scales) {
-    std::memcpy(scales.d, from.unit, sizeof(scales.d));
-    hn::Store(inverse_or_zero(from.scale(0)), LaneTag(), scales.inverse);
+    set_units(from, scales.d, nullptr, scales.inverse);
   }
   static void values(const Scales&, std::size_t, const std::int32_t* code, float* v) {
     hn::Store(level_of_code(hn::Load(LaneIntTag(), code)), LaneTag(), v);

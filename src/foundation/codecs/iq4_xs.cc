@@ -73,16 +73,10 @@ struct Iq4XsFormat {
     return round_and_clamp(exact, kLowestSubScale, kHighestSubScale);
   }
   static void get_scales(const Scales& scales, LaneScales<kSubBlocks>& result) {
-    result.reset();
-    std::memcpy(result.unit, scales.d, sizeof(scales.d));
-    std::memcpy(result.multiple, scales.sub_scale, sizeof(scales.sub_scale));
+    get_units(scales.d, scales.sub_scale, result);
   }
   static void set_scales(const LaneScales<kSubBlocks>& from, Scales& scales) {
-    std::memcpy(scales.d, from.unit, sizeof(scales.d));
-    std::memcpy(scales.sub_scale, from.multiple, sizeof(scales.sub_scale));
-    for (std::size_t s = 0; s < kSubBlocks; ++s) {
-      hn::Store(inverse_or_zero(from.scale(s)), LaneTag(), scales.inverse + s * kLanes);
-    }
+    set_units(from, scales.d, scales.sub_scale, scales.inverse);
   }
   static void values(const Scales&, std::size_t, const std::int32_t* code, float* v) {
     hn::Store(level_of_code(hn::Load(LaneIntTag(), code)), LaneTag(), v);

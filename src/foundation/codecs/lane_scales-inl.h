@@ -30,6 +30,7 @@
 
 #include <hwy/highway.h>
 
+#include <algorithm>
 #include <cstddef>
 
 #include "foundation/codecs/half-inl.h"
@@ -70,6 +71,23 @@ struct LaneScales {
     }
   }
 };
+
+/// Scales that a format keeps as its unit, its multiples where it has them ([kSubBlocks][kLanes]) and the
+/// inverses of their products: how they get into the common form, and back.
+template <std::size_t kSubBlocks>
+void get_units(const float* unit, const float* multiples, LaneScales<kSubBlocks>& result) {
+  result.reset();
+  std::copy_n(unit, kLanes, result.unit);
+  if (multiples != nullptr) std::copy_n(multiples, kSubBlocks * kLanes, result.multiple);
+}
+template <std::size_t kSubBlocks>
+void set_units(const LaneScales<kSubBlocks>& from, float* unit, float* multiples, float* inverses) {
+  std::copy_n(from.unit, kLanes, unit);
+  if (multiples != nullptr) std::copy_n(from.multiple, kSubBlocks * kLanes, multiples);
+  for (std::size_t s = 0; s < kSubBlocks; ++s) {
+    hn::Store(inverse_or_zero(from.scale(s)), LaneTag(), inverses + s * kLanes);
+  }
+}
 
 /// The nearest half, of the same sign as a unit that scales: 0 and less become the smallest.
 HWY_INLINE LaneVector nearest_positive_half(LaneVector exact) {

@@ -73,12 +73,10 @@ struct SymmetricFormat {
   static constexpr ScaleFreedom kFreedom{.unit = true};
   static LaneVector nearest_unit_to(LaneVector exact) { return nearest_unit(exact); }
   static void get_scales(const Scales& scales, LaneScales<1>& result) {
-    result.reset();
-    std::memcpy(result.unit, scales.scale, sizeof(scales.scale));
+    get_units<1>(scales.scale, nullptr, result);
   }
   static void set_scales(const LaneScales<1>& from, Scales& scales) {
-    std::memcpy(scales.scale, from.unit, sizeof(scales.scale));
-    hn::Store(inverse_or_zero(from.scale(0)), LaneTag(), scales.inverse);
+    set_units(from, scales.scale, nullptr, scales.inverse);
   }
   static void values(const Scales&, std::size_t, const std::int32_t* code, float* v) {
     const LaneTag d;
