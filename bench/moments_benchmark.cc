@@ -72,10 +72,10 @@ void print_rates(std::size_t columns, std::size_t tokens, kernels::Precision pre
   const double square = static_cast<double>(columns) * static_cast<double>(columns);
   const double products = 1e-9 * square * static_cast<double>(tokens);  // and halves of H are alike
   const auto seconds = [&](bool cross) {
-    stages::MomentSums sums(columns, {.cross = cross, .threads = threads});
+    stages::MomentSums sums(columns, {.drift = cross, .threads = threads});
     return best_seconds([&] { sums.add({rows, rows, tokens}); });
   };
-  fmt::print("{:<4} n {:>5}: H {:>5.0f} GFLOP/s, H and C {:>5.0f}, a linear {:>5.0f}\n",
+  fmt::print("{:<4} n {:>5}: H {:>5.0f} GFLOP/s, H and D {:>5.0f}, a linear {:>5.0f}\n",
              precision == kernels::Precision::bf16 ? "bf16" : "f32", columns, products / seconds(false),
              3 * products / seconds(true), 2 * products / linear_seconds(rows, threads));
 }

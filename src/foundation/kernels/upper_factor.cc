@@ -5,7 +5,7 @@
 
 #include "foundation/kernels/triangular_solve.h"
 
-// LAPACK: the Cholesky factor of a matrix stored by columns.
+// LAPACK: the Cholesky factor of a matrix stored by columns. NOLINTNEXTLINE(readability-identifier-naming)
 extern "C" void spotrf_(const char* triangle, const int* size, float* matrix, const int* stride, int* info,
                         std::size_t triangle_length);
 
