@@ -11,14 +11,12 @@
 #include "foundation/base/counter_random.h"
 #include "foundation/base/error.h"
 #include "foundation/codecs/feedback.h"
-#include "foundation/kernels/gemm.h"
 #include "model/forward/decoder_config.h"
 #include "model/forward/paired_pass.h"
 #include "pipeline/cache_folder.h"
 #include "pipeline/kept_walk.h"
 #include "pipeline/layer_progress.h"
 #include "pipeline/result_cache.h"
-#include "stages/encode_feedback.h"
 #include "stages/gather_moments.h"
 #include "stages/sample_errors.h"
 
@@ -156,15 +154,9 @@ class ShareWalk {
     stages::MomentSums sums(source_.tensors()[readers.front()].columns(),
                             {.drift = false, .threads = job_.threads});
     show([&](const model::PairedRows& rows) { sums.add(rows); });
-    const stages::FeedbackEncoder encoder(sums.take(job_.path.string(), names), 0, encode_settings());
+    const stages::FeedbackEncoder encoder(sums.take(job_.path.string(), names), 0,
+                                          encode_settings(job_, settings_));
     try_types(encoder, wanted);
-  }
-
-  stages::FeedbackEncodeSettings encode_settings() const {
-    return {.feedback = {.sweeps = settings_.sweeps},
-            .damping = settings_.damping,
-            .precision = kernels::resolve_precision(job_.settings.precision),
-            .threads = job_.threads};
   }
 
   void try_types(const stages::FeedbackEncoder& encoder, std::span<const std::size_t> wanted) {

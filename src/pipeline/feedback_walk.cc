@@ -3,17 +3,14 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <mutex>
 #include <nlohmann/json.hpp>
 
 #include "foundation/base/error.h"
 #include "foundation/base/printable.h"
-#include "foundation/codecs/codec.h"
 #include "foundation/formats/gguf/gguf_writer.h"
 #include "model/forward/decoder_config.h"
 #include "model/forward/paired_pass.h"
 #include "pipeline/layer_progress.h"
-#include "stages/encode_feedback.h"
 #include "stages/gather_moments.h"
 
 namespace tessera::pipeline {
@@ -181,11 +178,7 @@ class FeedbackWalk {
       if (wanted_[tensor]) rows += job_.plan.tensors[tensor].source.rows();
     }
     const auto encoder = factors_.measure([&] {
-      return stages::FeedbackEncoder(std::move(*moments), rows,
-                                     {.feedback = {.sweeps = settings_.sweeps},
-                                      .damping = settings_.damping,
-                                      .precision = kernels::resolve_precision(job_.walks.settings.precision),
-                                      .threads = job_.walks.threads});
+      return stages::FeedbackEncoder(std::move(*moments), rows, encode_settings(job_.walks, settings_));
     });
     for (const std::size_t tensor : readers) {
       if (wanted_[tensor]) encode_tensor(encoder, tensor, replace && settings_.sequential);
@@ -263,6 +256,13 @@ class FeedbackWalk {
 std::string text_of(const FeedbackSettings& settings) {
   return fmt::format("sweeps={} damping={:g} sequential={}", settings.sweeps, settings.damping,
                      settings.sequential);
+}
+
+stages::FeedbackEncodeSettings encode_settings(const TextWalkJob& job, const FeedbackSettings& settings) {
+  return {.sweeps = settings.sweeps,
+          .damping = settings.damping,
+          .precision = kernels::resolve_precision(job.settings.precision),
+          .threads = job.threads};
 }
 
 bool is_reached_by_feedback(const TensorDescriptor& tensor) {

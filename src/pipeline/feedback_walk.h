@@ -23,6 +23,7 @@
 #include "pipeline/step_times.h"
 #include "pipeline/text_walk_job.h"
 #include "pipeline/walk_checkpoint.h"
+#include "stages/encode_feedback.h"
 
 namespace tessera::pipeline {
 
@@ -43,6 +44,9 @@ bool is_reached_by_feedback(const TensorDescriptor& tensor);
 /// Tensors that the walk encodes, by index in the plan: those that it reaches, where the plan gives them a
 /// block format.
 std::vector<bool> feedback_tensors(const QuantPlan& plan);
+
+/// What the settings mean for encoding.
+stages::FeedbackEncodeSettings encode_settings(const TextWalkJob& job, const FeedbackSettings& settings);
 
 struct FeedbackJob {
   const TextWalkJob& walks;

@@ -136,6 +136,11 @@ void plan_from_file(const PlanJob& job, QuantizeReport& report) {
   stages::require_importance(plainly_encoded(job, report.plan), report.importance, std::nullopt);
   report.header = document.header;
   report.header.predicted_loss.reset();  // of the plan as it was before anyone edited it
+  if (!document.header.encoder.empty() && !job.settings.feedback) {
+    job.progress.warn(
+        fmt::format("{}: its losses are those of --encoder feedback, which is not given: expect more loss",
+                    job.settings.plan_file->string()));
+  }
   report.settings["plan"] = job.settings.plan_file->string();
 }
 

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cassert>
-#include <cstring>
 
 #include "foundation/base/parallel.h"
 #include "foundation/codecs/codec.h"
@@ -112,11 +111,8 @@ FeedbackOutcome FeedbackEncoder::encode(const WeightSource& source, std::size_t 
     outcomes[panel] = encode_panel(type, range.count, worker);
     sink({range, worker.blocks, worker.floats(worker.decoded).first(range.count * columns_)});
   });
-  FeedbackOutcome total;
-  total.rows = rows;
-  total.damping = damping();
-  for (const auto& outcome : outcomes) add(outcome, total);
-  total.error.has_importance = true;
+  FeedbackOutcome total = outcomes.front();
+  for (std::size_t panel = 1; panel < panels; ++panel) add(outcomes[panel], total);
   return total;
 }
 
@@ -131,9 +127,6 @@ std::vector<FeedbackOutcome> FeedbackEncoder::try_rows(const WeightSource& sourc
     for (std::size_t i = 0; i < trial.rows.size(); ++i)
       worker.read(source, trial.tensor, {trial.rows[i], 1}, i);
     outcomes[index] = encode_panel(trial.type, trial.rows.size(), worker);
-    outcomes[index].rows = trial.rows.size();
-    outcomes[index].damping = damping();
-    outcomes[index].error.has_importance = true;
   });
   return outcomes;
 }
@@ -161,11 +154,13 @@ FeedbackOutcome FeedbackEncoder::encode_panel(ElementType type, std::size_t rows
   codec.decode(worker.plain_blocks, decoded);
   const auto plain_errors = output_errors(worker);
   codec.encode_with_feedback(
-      {std::span(worker.target_rows).first(rows * columns_), columns_, metric_, settings_.feedback},
-      worker.products, worker.blocks);
+      {std::span(worker.target_rows).first(rows * columns_), metric_, settings_.sweeps}, worker.products,
+      worker.blocks);
   codec.decode(worker.blocks, decoded);
   const auto errors = output_errors(worker);
   FeedbackOutcome outcome;
+  outcome.rows = rows;
+  outcome.damping = metric_.damping();
   const std::size_t row_size = worker.blocks.size() / rows;
   for (std::size_t row = 0; row < rows; ++row) {
     const bool is_plain = !(errors[row] <= plain_errors[row]);
@@ -176,7 +171,7 @@ FeedbackOutcome FeedbackEncoder::encode_panel(ElementType type, std::size_t rows
     std::copy_n(worker.plain_blocks.data() + row * row_size, row_size, worker.blocks.data() + row * row_size);
   }
   if (outcome.plain_rows > 0) codec.decode(worker.blocks, decoded);
-  outcome.error.sums = kernels::sum_squared_error(weights, decoded, columns_, importance_);
+  outcome.error = {kernels::sum_squared_error(weights, decoded, columns_, importance_), true};
   return outcome;
 }
 
@@ -218,6 +213,7 @@ void FeedbackEncoder::add(const FeedbackOutcome& panel, FeedbackOutcome& total) 
   total.error.sums += panel.error.sums;
   total.output_error += panel.output_error;
   total.plain_output_error += panel.plain_output_error;
+  total.rows += panel.rows;
   total.plain_rows += panel.plain_rows;
 }
 

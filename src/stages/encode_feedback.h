@@ -26,7 +26,7 @@
 namespace tessera::stages {
 
 struct FeedbackEncodeSettings {
-  codecs::FeedbackSettings feedback = {};
+  int sweeps = 2;  ///< of coordinate descent
   /// Added to the diagonal of H, as a share of its mean. 0.02 was best between 0.002 and 0.2.
   double damping = 0.02;
   kernels::Precision precision = kernels::Precision::f32;  ///< of products with H
@@ -54,9 +54,6 @@ class FeedbackEncoder {
  public:
   /// Factors the Hessian. `rows`: of all tensors that are going to be encoded together.
   FeedbackEncoder(InputMoments moments, std::uint64_t rows, const FeedbackEncodeSettings& settings);
-
-  /// The damping that the factorisation needed, at least that of the settings.
-  double damping() const { return metric_.damping(); }
 
   /// Encodes a tensor of the source, which reads the input, in `type`, a block format that fits its rows. The
   /// result does not depend on the number of threads. Throws BadFileError for NaN or infinite weights,

@@ -81,8 +81,7 @@ TEST_P(Feedback, MoreSweepsNeverRaiseTheCost) {
     const auto damped = damped_hessian(metric);
     double before = std::numeric_limits<double>::infinity();
     for (const int sweeps : {0, 1, 2, 4}) {
-      const double now =
-          cost(weights, reconstruct_with_feedback(codec(), weights, metric, {.sweeps = sweeps}), damped);
+      const double now = cost(weights, reconstruct_with_feedback(codec(), weights, metric, sweeps), damped);
       EXPECT_LE(now, before * (1 + 1e-6)) << sweeps << " sweeps";
       before = now;
     }
@@ -94,13 +93,13 @@ TEST_P(Feedback, BytesDoNotDependOnTheDivisionIntoCalls) {
   const auto weights = typical_weights(rows * columns);
   for (const kernels::Precision precision : kernels::available_precisions()) {
     const FeedbackMetric metric(hessian_of(Inputs::neighbours, columns), columns, kDamping, precision);
-    const FeedbackSettings settings{.sweeps = 1};
-    const auto together = encode_with_feedback(codec(), weights, metric, settings);
+    constexpr int kSweeps = 1;
+    const auto together = encode_with_feedback(codec(), weights, metric, kSweeps);
     std::vector<std::byte> divided;
     for (const auto& [first, count] :
          {std::pair{std::size_t{0}, kFeedbackRows}, {kFeedbackRows, rows - kFeedbackRows}}) {
       const auto part = encode_with_feedback(
-          codec(), std::span(weights).subspan(first * columns, count * columns), metric, settings);
+          codec(), std::span(weights).subspan(first * columns, count * columns), metric, kSweeps);
       divided.insert(divided.end(), part.begin(), part.end());
     }
     EXPECT_EQ(divided, together);
@@ -221,10 +220,8 @@ TEST_P(Feedback, SweepsDoNotHarmTinyWeights) {
   const FeedbackMetric metric(hessian, columns, kDamping, kernels::Precision::f32);
   auto weights = typical_weights(rows * columns);
   for (float& weight : weights) weight *= 1e-34f;
-  const double before =
-      cost(weights, reconstruct_with_feedback(codec(), weights, metric, {.sweeps = 0}), hessian);
-  const double after =
-      cost(weights, reconstruct_with_feedback(codec(), weights, metric, {.sweeps = 1}), hessian);
+  const double before = cost(weights, reconstruct_with_feedback(codec(), weights, metric, 0), hessian);
+  const double after = cost(weights, reconstruct_with_feedback(codec(), weights, metric, 1), hessian);
   EXPECT_LE(after, before * (1 + 1e-6));
 }
 

@@ -157,20 +157,18 @@ inline std::vector<std::pair<std::string, std::vector<float>>> degenerate_hessia
 }
 
 inline std::vector<std::byte> encode_with_feedback(const Codec& codec, std::span<const float> weights,
-                                                   const FeedbackMetric& metric,
-                                                   const FeedbackSettings& settings = {}) {
-  const FeedbackInput input{weights, metric.columns(), metric, settings};
-  std::vector<std::byte> blocks(input.rows() * row_bytes(codec.type(), input.columns));
+                                                   const FeedbackMetric& metric, int sweeps = 2) {
+  const FeedbackInput input{weights, metric, sweeps};
+  std::vector<std::byte> blocks(input.rows() * row_bytes(codec.type(), input.columns()));
   kernels::MatrixProducts products;
   codec.encode_with_feedback(input, products, blocks);
   return blocks;
 }
 
 inline std::vector<float> reconstruct_with_feedback(const Codec& codec, std::span<const float> weights,
-                                                    const FeedbackMetric& metric,
-                                                    const FeedbackSettings& settings = {}) {
+                                                    const FeedbackMetric& metric, int sweeps = 2) {
   std::vector<float> decoded(weights.size());
-  codec.decode(encode_with_feedback(codec, weights, metric, settings), decoded);
+  codec.decode(encode_with_feedback(codec, weights, metric, sweeps), decoded);
   return decoded;
 }
 

@@ -210,5 +210,18 @@ TEST_F(FeedbackLosses, OfARunThatWasStoppedGiveTheSameFile) {
   EXPECT_THAT(folder_.names(), ElementsAre("out.gguf"));
 }
 
+TEST_F(FeedbackLosses, OfAPlanThatIsGivenBackWithoutFeedbackAreWarnedOf) {
+  auto planning = job();
+  planning.dry_run = true;
+  const auto planned = run(planning);
+  QuantizeSettings encoding = settings();
+  encoding.dynamic.reset();
+  encoding.plan_file = folder_ / "plan.yaml";
+  tessera::testing::write_whole(*encoding.plan_file, to_yaml(planned.plan, planned.header));
+  recorder_.warnings.clear();
+  run(encoding);
+  EXPECT_THAT(recorder_.warnings, ::testing::Contains(::testing::HasSubstr("--encoder feedback")));
+}
+
 }  // namespace
 }  // namespace tessera::pipeline

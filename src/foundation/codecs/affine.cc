@@ -93,8 +93,7 @@ struct AffineFormat {
     hn::Store(hn::Neg(hn::Load(d, from.minimum_unit)), d, scales.offset);
   }
   static void values(const Scales&, std::size_t, const std::int32_t* code, float* v) {
-    const LaneTag d;
-    hn::Store(hn::Add(hn::ConvertTo(d, hn::Load(LaneIntTag(), code)), hn::Set(d, 0.0f)), d, v);
+    integer_values(code, 0.0f, v);
   }
 
   static WordVector scale_and_offset_bits(const Scales& scales) {

@@ -108,7 +108,7 @@ struct AffineSuperBlockFormat {
     }
   }
   static void values(const Scales&, std::size_t, const std::int32_t* code, float* v) {
-    hn::Store(hn::ConvertTo(LaneTag(), hn::Load(LaneIntTag(), code)), LaneTag(), v);
+    integer_values(code, 0.0f, v);
   }
 };
 

@@ -28,7 +28,7 @@ HWY_BEFORE_NAMESPACE();
 namespace tessera::codecs::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
-struct Q1_0 {
+struct Q1_0 : OneScale {
   static constexpr ElementType kType = ElementType::Q1_0;
   static constexpr std::size_t kBlockWeights = 128;
   static constexpr std::size_t kBlockBytes = 18;
@@ -61,15 +61,7 @@ struct Q1_0 {
     hn::Store(hn::IfThenElseZero(positive, hn::Set(di, 1)), di, code);
   }
 
-  static constexpr std::size_t kSubBlocks = 1;
-  static constexpr ScaleFreedom kFreedom{.unit = true};
   static LaneVector nearest_unit_to(LaneVector exact) { return nearest_positive_half(exact); }
-  static void get_scales(const Scales& scales, LaneScales<1>& result) {
-    get_units<1>(scales.scale, nullptr, result);
-  }
-  static void set_scales(const LaneScales<1>& from, Scales& scales) {
-    std::memcpy(scales.scale, from.unit, sizeof(scales.scale));
-  }
   static void values(const Scales&, std::size_t, const std::int32_t* code, float* v) {
     const LaneTag d;
     const auto bit = hn::ConvertTo(d, hn::Load(LaneIntTag(), code));

@@ -35,6 +35,7 @@
 
 #include "foundation/codecs/feedback.h"
 #include "foundation/codecs/feedback_groups-inl.h"
+#include "foundation/codecs/feedback_panels-inl.h"
 #include "foundation/codecs/feedback_refit-inl.h"
 #include "foundation/codecs/lane_products-inl.h"
 #include "foundation/codecs/tile_encoder-inl.h"
@@ -55,33 +56,28 @@ class FeedbackRows {
 
   FeedbackRows(const FeedbackMetric& metric, kernels::MatrixProducts& products)
       : metric_(metric),
-        products_(products),
-        columns_(metric.columns()),
-        blocks_(columns_ / kBlock),
-        targets_(columns_ * kFeedbackRows),
-        errors_(columns_ * kFeedbackRows),
-        carried_(kPanel * kFeedbackRows),
-        rounded_(metric.precision(), columns_, kFeedbackRows),
+        panels_(metric, products),
+        blocks_(metric.columns() / kBlock),
         codes_(kTiles * blocks_),
         scales_(kTiles * blocks_) {}
 
   /// Encodes up to kFeedbackRows rows.
-  void encode(std::span<const float> weights, const FeedbackSettings& settings, std::byte* out) {
-    const std::size_t rows = weights.size() / columns_;
+  void encode(std::span<const float> weights, int sweeps, std::byte* out) {
+    const std::size_t rows = weights.size() / metric_.columns();
     const std::size_t tiles = (rows + kLanes - 1) / kLanes;
-    load(weights, rows);
+    panels_.load(weights, rows);
     for (std::size_t panel = 0; panel < metric_.panels(); ++panel) {
-      carry(metric_.factor_before(panel), panel);
+      panels_.carry_earlier(panel);
       groups_.set_conditional(metric_, panel);
       for (std::size_t tile = 0; tile < tiles; ++tile) feed_back(panel, tile);
-      round_errors(panel);
+      panels_.round_errors(panel);
     }
-    for (int sweep = 0; sweep < settings.sweeps; ++sweep) {
+    for (int sweep = 0; sweep < sweeps; ++sweep) {
       for (std::size_t panel = 0; panel < metric_.panels(); ++panel) {
-        carry_all(panel);
+        panels_.carry_all(panel);
         groups_.set_full(metric_, panel);
         for (std::size_t tile = 0; tile < tiles; ++tile) descend(panel, tile);
-        round_errors(panel);
+        panels_.round_errors(panel);
       }
     }
     pack(rows, out);
@@ -91,64 +87,6 @@ class FeedbackRows {
   struct Codes {
     alignas(64) std::int32_t of[kGroups * kLanes];
   };
-
-  /// The panel under work, of one tile.
-  struct Tile {
-    alignas(64) float target[kPanel * kLanes];
-    alignas(64) float error[kPanel * kLanes];
-    alignas(64) float carried[kPanel * kLanes];  ///< a, or G
-  };
-
-  void load(std::span<const float> weights, std::size_t rows) {
-    for (std::size_t c = 0; c < columns_; ++c) {
-      for (std::size_t row = 0; row < kFeedbackRows; ++row) {
-        targets_[c * kFeedbackRows + row] = weights[std::min(row, rows - 1) * columns_ + c];
-      }
-    }
-    std::ranges::fill(errors_, 0.0f);
-  }
-
-  void carry(const kernels::Matrix& factor, std::size_t panel) {
-    if (panel == 0) {
-      std::ranges::fill(carried_, 0.0f);
-      return;
-    }
-    multiply(factor.data(), factor.rows(), factor.columns());
-  }
-  void carry_all(std::size_t panel) {
-    multiply(metric_.hessian().row(panel * kPanel), metric_.panel_columns(panel), columns_);
-  }
-  void multiply(const std::byte* coefficients, std::size_t rows, std::size_t columns) {
-    const std::byte* errors = reinterpret_cast<const std::byte*>(errors_.data());
-    if (metric_.precision() == kernels::Precision::bf16) errors = rounded_.data();
-    products_.multiply({.m = rows, .n = kFeedbackRows, .k = columns, .precision = metric_.precision()},
-                       coefficients, errors, carried_.data());
-  }
-
-  void open(std::size_t panel, std::size_t tile) {
-    const std::size_t n = metric_.panel_columns(panel);
-    for (std::size_t k = 0; k < n; ++k) {
-      const std::size_t place = (panel * kPanel + k) * kFeedbackRows + tile * kLanes;
-      std::copy_n(targets_.data() + place, kLanes, tile_.target + k * kLanes);
-      std::copy_n(errors_.data() + place, kLanes, tile_.error + k * kLanes);
-      std::copy_n(carried_.data() + k * kFeedbackRows + tile * kLanes, kLanes, tile_.carried + k * kLanes);
-    }
-  }
-  void close(std::size_t panel, std::size_t tile) {
-    const std::size_t n = metric_.panel_columns(panel);
-    for (std::size_t k = 0; k < n; ++k) {
-      std::copy_n(tile_.error + k * kLanes, kLanes,
-                  errors_.data() + (panel * kPanel + k) * kFeedbackRows + tile * kLanes);
-    }
-  }
-
-  /// What changed, as products take it.
-  void round_errors(std::size_t panel) {
-    if (metric_.precision() == kernels::Precision::f32) return;
-    const std::size_t first = panel * kPanel;
-    rounded_.store(first, std::span(errors_).subspan(first * kFeedbackRows,
-                                                     metric_.panel_columns(panel) * kFeedbackRows));
-  }
 
   std::size_t block_index(std::size_t panel, std::size_t tile, std::size_t block) const {
     return tile * blocks_ + panel * (kPanel / kBlock) + block;
@@ -163,7 +101,7 @@ class FeedbackRows {
   // ---- feedback
 
   void feed_back(std::size_t panel, std::size_t tile) {
-    open(panel, tile);
+    panels_.open(panel, tile, tile_);
     const std::size_t n = metric_.panel_columns(panel);
     const float* factor = metric_.factor().within(panel).data();
     for (std::size_t block = 0; block < n / kBlock; ++block) {
@@ -182,7 +120,7 @@ class FeedbackRows {
                        tile_.carried);
       }
     }
-    close(panel, tile);
+    panels_.close(panel, tile, tile_);
   }
 
   /// carried[k] += sum over the group of coefficients[k, j] changes[j], for k behind the group up to `end`.
@@ -250,7 +188,7 @@ class FeedbackRows {
   // ---- coordinate descent
 
   void descend(std::size_t panel, std::size_t tile) {
-    open(panel, tile);
+    panels_.open(panel, tile, tile_);
     const std::size_t n = metric_.panel_columns(panel);
     const float* hessian = metric_.diagonal_block(panel).data();
     for (std::size_t block = 0; block < n / kBlock; ++block) {
@@ -268,7 +206,7 @@ class FeedbackRows {
         descend_strip(hessian, n, strip, state, codes);
       }
     }
-    close(panel, tile);
+    panels_.close(panel, tile, tile_);
   }
 
   /// Columns before the strip have had their turn: their gradients are left as they were.
@@ -309,17 +247,12 @@ class FeedbackRows {
   }
 
   const FeedbackMetric& metric_;
-  kernels::MatrixProducts& products_;
-  std::size_t columns_;
+  FeedbackPanels panels_;
   std::size_t blocks_;
-  std::vector<float> targets_;                   ///< W, [columns][kFeedbackRows]
-  std::vector<float> errors_;                    ///< E = W - Y, the same
-  std::vector<float> carried_;                   ///< of the panel, [kPanel][kFeedbackRows]
-  kernels::Matrix rounded_;                      ///< errors_ as operands of products
   std::vector<Codes> codes_;                     ///< [tile][block]
   std::vector<typename Format::Scales> scales_;  ///< [tile][block]
   GroupMetrics<Format> groups_;
-  Tile tile_;
+  PanelTile tile_;  ///< the panel under work, of one tile
   alignas(64) float block_target_[kBlock * kLanes];
   ScaleRefit<Format> refit_;
 };
@@ -329,13 +262,13 @@ template <class Format>
 void encode_rows_with_feedback(const FeedbackInput& input, kernels::MatrixProducts& products,
                                std::byte* out) {
   if (input.metric.is_diagonal()) {
-    return encode_rows<Format>({input.weights, input.columns, input.metric.diagonal()}, out);
+    return encode_rows<Format>({input.weights, input.columns(), input.metric.diagonal()}, out);
   }
   const auto rows_at_once = std::make_unique<FeedbackRows<Format>>(input.metric, products);
-  const std::size_t row_bytes = input.columns / Format::kBlockWeights * Format::kBlockBytes;
+  const std::size_t row_bytes = input.columns() / Format::kBlockWeights * Format::kBlockBytes;
   for (std::size_t row = 0; row < input.rows(); row += kFeedbackRows) {
     const std::size_t rows = std::min(kFeedbackRows, input.rows() - row);
-    rows_at_once->encode(input.weights.subspan(row * input.columns, rows * input.columns), input.settings,
+    rows_at_once->encode(input.weights.subspan(row * input.columns(), rows * input.columns()), input.sweeps,
                          out + row * row_bytes);
   }
 }

@@ -1,4 +1,4 @@
-// What error feedback takes and how hard it tries (feedback-inl.h is the algorithm).
+// What error feedback takes (feedback-inl.h is the algorithm).
 #pragma once
 
 #include <cstddef>
@@ -9,18 +9,14 @@
 
 namespace tessera::codecs {
 
-struct FeedbackSettings {
-  int sweeps = 2;  ///< of coordinate descent over scales and codes, after the pass with error feedback
-};
-
 /// Rows of weights to encode with error feedback.
 struct FeedbackInput {
-  std::span<const float> weights;  ///< targets, [rows, columns] row-major, finite
-  std::size_t columns = 0;         ///< of the metric; a multiple of the format's block width
-  const FeedbackMetric& metric;
-  FeedbackSettings settings = {};
+  std::span<const float> weights;  ///< targets, [rows, columns of the metric] row-major, finite
+  const FeedbackMetric& metric;    ///< its columns are a multiple of the format's block width
+  int sweeps = 2;                  ///< of coordinate descent over scales and codes, after the first pass
 
-  std::size_t rows() const { return weights.size() / columns; }
+  std::size_t columns() const { return metric.columns(); }
+  std::size_t rows() const { return weights.size() / columns(); }
 };
 
 /// Rows that share products of matrices: calls should bring whole multiples.

@@ -46,6 +46,11 @@ HWY_INLINE LaneIntVector nearest_fp4_code(LaneVector t) {
   return hn::Add(index, hn::IfThenElseZero(hn::RebindMask(di, is_negative), hn::Set(di, 8)));
 }
 
+/// The levels that codes stand for.
+HWY_INLINE void fp4_values(const std::int32_t* code, float* v) {
+  hn::Store(hn::GatherIndex(LaneTag(), kFp4Levels.data(), hn::Load(LaneIntTag(), code)), LaneTag(), v);
+}
+
 /// sum_i w_i (x_i / s - nearest level)^2, in units of s^2, over [count][kLanes] weights.
 HWY_INLINE LaneVector fp4_error(const float* HWY_RESTRICT weights, const float* HWY_RESTRICT x,
                                 std::size_t count, LaneVector inverse_scale) {

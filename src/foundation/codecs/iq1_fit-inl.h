@@ -46,6 +46,16 @@ inline constexpr int kIq1Multiples = 8;  ///< 1, 3, ... 15
 
 inline constexpr float kIq1ImportancePower = 0.8f;
 
+/// Takes the lowest ternary digit off `number`; returns its value, -1, 0 or 1.
+HWY_INLINE LaneVector next_digit(LaneIntVector& number) {
+  const LaneIntTag di;
+  // Division by three for numbers below 2^13.
+  const auto quotient = hn::ShiftRight<16>(hn::Mul(number, hn::Set(di, 21846)));
+  const auto digit = hn::Sub(number, hn::Add(quotient, hn::Add(quotient, quotient)));
+  number = quotient;
+  return hn::ConvertTo(LaneTag(), hn::Sub(digit, hn::Set(di, 1)));
+}
+
 /// What error feedback asks of both formats, beside their scales (lane_scales-inl.h).
 struct Iq1Feedback {
   static constexpr ScaleFreedom kFreedom{.unit = true, .multiples = true};
@@ -58,14 +68,8 @@ struct Iq1Feedback {
   }
   /// The ternary vector of that number, plus `shift`.
   static void octet_values(LaneIntVector number, LaneVector shift, float* v) {
-    const LaneTag df;
-    const LaneIntTag di;
     for (std::size_t i = 0; i < kOctet; ++i) {
-      // Division by three for numbers below 2^13.
-      const auto quotient = hn::ShiftRight<16>(hn::Mul(number, hn::Set(di, 21846)));
-      const auto digit = hn::Sub(number, hn::Add(quotient, hn::Add(quotient, quotient)));
-      number = quotient;
-      hn::Store(hn::Add(hn::ConvertTo(df, hn::Sub(digit, hn::Set(di, 1))), shift), df, v + i * kLanes);
+      hn::Store(hn::Add(next_digit(number), shift), LaneTag(), v + i * kLanes);
     }
   }
 };
@@ -285,16 +289,6 @@ class Iq1Fit {
     product_ = total.product;
     d_ = hn::IfThenElse(hn::Gt(total.square, hn::Zero(df)),
                         hn::Max(hn::Div(total.product, total.square), hn::Zero(df)), d_);
-  }
-
-  /// Takes the lowest ternary digit off `number`; returns its value, -1, 0 or 1.
-  static LaneVector next_digit(LaneIntVector& number) {
-    const LaneIntTag di;
-    // Division by three for numbers below 2^13.
-    const auto quotient = hn::ShiftRight<16>(hn::Mul(number, hn::Set(di, 21846)));
-    const auto digit = hn::Sub(number, hn::Add(quotient, hn::Add(quotient, quotient)));
-    number = quotient;
-    return hn::ConvertTo(LaneTag(), hn::Sub(digit, hn::Set(di, 1)));
   }
 
   const float* weights_;

@@ -23,7 +23,7 @@
 HWY_BEFORE_NAMESPACE();
 namespace tessera::codecs::HWY_NAMESPACE {
 
-struct Iq4NlFormat {
+struct Iq4NlFormat : OneScale {
   static constexpr ElementType kType = ElementType::IQ4_NL;
   static constexpr std::size_t kBlockWeights = 32;
   static constexpr std::size_t kBlockBytes = 18;
@@ -37,7 +37,7 @@ struct Iq4NlFormat {
   }
 
   struct Scales {
-    alignas(64) float d[kLanes];
+    alignas(64) float scale[kLanes];  ///< d
     alignas(64) float inverse[kLanes];
   };
   static void fit(const Columns& columns, const float* HWY_RESTRICT x, Scales& scales) {
@@ -46,7 +46,7 @@ struct Iq4NlFormat {
     const auto range = power_of_two_below(largest_magnitude(x, kBlockWeights));
     scale_lanes(x, kBlockWeights, range.reciprocal, in_range);
     const auto d = round_to_half(df, hn::Mul(best_iq4_scale(columns.weights, in_range).scale, range.value));
-    hn::Store(d, df, scales.d);
+    hn::Store(d, df, scales.scale);
     hn::Store(inverse_or_zero(d), df, scales.inverse);
   }
 
@@ -57,21 +57,13 @@ struct Iq4NlFormat {
     hn::Store(level_code(nearest_level(t)), LaneIntTag(), code);
   }
 
-  static constexpr std::size_t kSubBlocks = 1;
-  static constexpr ScaleFreedom kFreedom{.unit = true};
   static LaneVector nearest_unit_to(LaneVector exact) { return nearest_unit(exact); }
-  static void get_scales(const Scales& scales, LaneScales<1>& result) {
-    get_units<1>(scales.d, nullptr, result);
-  }
-  static void set_scales(const LaneScales<1>& from, Scales& scales) {
-    set_units(from, scales.d, nullptr, scales.inverse);
-  }
   static void values(const Scales&, std::size_t, const std::int32_t* code, float* v) {
     hn::Store(level_of_code(hn::Load(LaneIntTag(), code)), LaneTag(), v);
   }
 
   static void pack(const Scales& scales, const std::int32_t* codes, std::size_t lane, std::byte* block) {
-    const std::uint16_t d = half_from_float(scales.d[lane]);
+    const std::uint16_t d = half_from_float(scales.scale[lane]);
     std::memcpy(block, &d, 2);
     for (std::size_t i = 0; i < 16; ++i) {
       block[2 + i] = static_cast<std::byte>(codes[i * kLanes + lane] | codes[(i + 16) * kLanes + lane] << 4);

@@ -32,6 +32,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <cstdint>
 
 #include "foundation/codecs/half-inl.h"
 #include "foundation/codecs/lane_math-inl.h"
@@ -87,6 +88,30 @@ void set_units(const LaneScales<kSubBlocks>& from, float* unit, float* multiples
   for (std::size_t s = 0; s < kSubBlocks; ++s) {
     hn::Store(inverse_or_zero(from.scale(s)), LaneTag(), inverses + s * kLanes);
   }
+}
+
+/// The base of formats whose blocks have one scale, Scales::scale, and maybe its inverse.
+struct OneScale {
+  static constexpr std::size_t kSubBlocks = 1;
+  static constexpr ScaleFreedom kFreedom{.unit = true};
+  template <class Scales>
+  static void get_scales(const Scales& scales, LaneScales<1>& result) {
+    get_units<1>(scales.scale, nullptr, result);
+  }
+  template <class Scales>
+  static void set_scales(const LaneScales<1>& from, Scales& scales) {
+    if constexpr (requires { scales.inverse; }) {
+      set_units(from, scales.scale, nullptr, scales.inverse);
+    } else {
+      std::copy_n(from.unit, kLanes, scales.scale);
+    }
+  }
+};
+
+/// v = code + low, where codes count up from the lowest level.
+HWY_INLINE void integer_values(const std::int32_t* code, float low, float* v) {
+  const LaneTag tag;
+  hn::Store(hn::Add(hn::ConvertTo(tag, hn::Load(LaneIntTag(), code)), hn::Set(tag, low)), tag, v);
 }
 
 /// The nearest half, of the same sign as a unit that scales: 0 and less become the smallest.

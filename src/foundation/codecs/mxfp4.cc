@@ -109,9 +109,7 @@ struct Mxfp4Format {
     hn::Store(byte, LaneIntTag(), scales.byte);
     hn::Store(inverse_of(byte), LaneTag(), scales.inverse);
   }
-  static void values(const Scales&, std::size_t, const std::int32_t* code, float* v) {
-    hn::Store(hn::GatherIndex(LaneTag(), kFp4Levels.data(), hn::Load(LaneIntTag(), code)), LaneTag(), v);
-  }
+  static void values(const Scales&, std::size_t, const std::int32_t* code, float* v) { fp4_values(code, v); }
 
   static void pack(const Scales& scales, const std::int32_t* codes, std::size_t lane, std::byte* block) {
     block[0] = static_cast<std::byte>(scales.byte[lane]);

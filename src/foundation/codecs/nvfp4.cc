@@ -143,9 +143,7 @@ struct Nvfp4Format {
       hn::Store(inverse_or_zero(from.scale(s)), LaneTag(), scales.inverse + s * kLanes);
     }
   }
-  static void values(const Scales&, std::size_t, const std::int32_t* code, float* v) {
-    hn::Store(hn::GatherIndex(LaneTag(), kFp4Levels.data(), hn::Load(LaneIntTag(), code)), LaneTag(), v);
-  }
+  static void values(const Scales&, std::size_t, const std::int32_t* code, float* v) { fp4_values(code, v); }
 
   static void pack(const Scales& scales, const std::int32_t* codes, std::size_t lane, std::byte* block) {
     for (std::size_t t = 0; t < kSubBlocks; ++t) {

@@ -115,7 +115,7 @@ class F32Codec final : public Codec {
   }
   void encode_with_feedback(const FeedbackInput& input, kernels::MatrixProducts&,
                             std::span<std::byte> blocks) const override {
-    encode({input.weights, input.columns, {}}, blocks);
+    encode({input.weights, input.columns(), {}}, blocks);
   }
 };
 
@@ -130,7 +130,7 @@ class F16Codec final : public Codec {
   }
   void encode_with_feedback(const FeedbackInput& input, kernels::MatrixProducts&,
                             std::span<std::byte> blocks) const override {
-    encode({input.weights, input.columns, {}}, blocks);
+    encode({input.weights, input.columns(), {}}, blocks);
   }
 };
 
@@ -145,7 +145,7 @@ class Bf16Codec final : public Codec {
   }
   void encode_with_feedback(const FeedbackInput& input, kernels::MatrixProducts&,
                             std::span<std::byte> blocks) const override {
-    encode({input.weights, input.columns, {}}, blocks);
+    encode({input.weights, input.columns(), {}}, blocks);
   }
 };
 

@@ -88,9 +88,7 @@ struct SignedSuperBlockFormat {
     }
   }
   static void values(const Scales&, std::size_t, const std::int32_t* code, float* v) {
-    const LaneTag tag;
-    const auto q = hn::ConvertTo(tag, hn::Load(LaneIntTag(), code));
-    hn::Store(hn::Add(q, hn::Set(tag, float{Spec::kMinCode})), tag, v);
+    integer_values(code, float{Spec::kMinCode}, v);
   }
 };
 

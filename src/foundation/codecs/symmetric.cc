@@ -34,7 +34,7 @@ namespace hn = hwy::HWY_NAMESPACE;
 
 /// What the four formats share: everything but the candidates and the packing. Codes are q - kLow.
 template <int kLow, int kHigh, std::size_t kWeights>
-struct SymmetricFormat {
+struct SymmetricFormat : OneScale {
   static constexpr std::size_t kBlockWeights = kWeights;
   static constexpr std::size_t kGroupWeights = 1;
   struct Columns {
@@ -69,18 +69,9 @@ struct SymmetricFormat {
     hn::Store(hn::Sub(hn::NearestInt(q), hn::Set(di, kLow)), di, code);
   }
 
-  static constexpr std::size_t kSubBlocks = 1;
-  static constexpr ScaleFreedom kFreedom{.unit = true};
   static LaneVector nearest_unit_to(LaneVector exact) { return nearest_unit(exact); }
-  static void get_scales(const Scales& scales, LaneScales<1>& result) {
-    get_units<1>(scales.scale, nullptr, result);
-  }
-  static void set_scales(const LaneScales<1>& from, Scales& scales) {
-    set_units(from, scales.scale, nullptr, scales.inverse);
-  }
   static void values(const Scales&, std::size_t, const std::int32_t* code, float* v) {
-    const LaneTag d;
-    hn::Store(hn::Add(hn::ConvertTo(d, hn::Load(LaneIntTag(), code)), hn::Set(d, float{kLow})), d, v);
+    integer_values(code, float{kLow}, v);
   }
 
   static WordVector scale_bits(const Scales& scales) {

@@ -29,7 +29,7 @@ namespace tessera::codecs::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
 /// What the two formats share: everything but the packing. Codes are q + 1.
-struct TernaryFormat {
+struct TernaryFormat : OneScale {
   static constexpr std::size_t kBlockWeights = kTernaryWeights;
   static constexpr std::size_t kGroupWeights = 1;
   struct Columns {
@@ -63,18 +63,9 @@ struct TernaryFormat {
     hn::Store(hn::Add(hn::NearestInt(q), hn::Set(di, 1)), di, code);
   }
 
-  static constexpr std::size_t kSubBlocks = 1;
-  static constexpr ScaleFreedom kFreedom{.unit = true};
   static LaneVector nearest_unit_to(LaneVector exact) { return nearest_positive_half(exact); }
-  static void get_scales(const Scales& scales, LaneScales<1>& result) {
-    get_units<1>(scales.scale, nullptr, result);
-  }
-  static void set_scales(const LaneScales<1>& from, Scales& scales) {
-    set_units(from, scales.scale, nullptr, scales.inverse);
-  }
   static void values(const Scales&, std::size_t, const std::int32_t* code, float* v) {
-    const LaneTag d;
-    hn::Store(hn::Add(hn::ConvertTo(d, hn::Load(LaneIntTag(), code)), hn::Set(d, -1.0f)), d, v);
+    integer_values(code, -1.0f, v);
   }
 
   static void pack_scale(const Scales& scales, std::uint32_t* words) {
