@@ -12,15 +12,15 @@ constexpr std::align_val_t kAlignment{64};
 
 }  // namespace
 
-void Matrix::Free::operator()(std::byte* bytes) const { ::operator delete[](bytes, kAlignment); }
+void AlignedBytes::Free::operator()(std::byte* bytes) const { ::operator delete[](bytes, kAlignment); }
+
+AlignedBytes::AlignedBytes(std::size_t bytes)
+    : size_(bytes), data_(static_cast<std::byte*>(::operator new[](bytes, kAlignment))) {
+  std::memset(data_.get(), 0, bytes);
+}
 
 Matrix::Matrix(Precision precision, std::size_t rows, std::size_t columns)
-    : precision_(precision),
-      rows_(rows),
-      columns_(columns),
-      data_(static_cast<std::byte*>(::operator new[](bytes(), kAlignment))) {
-  std::memset(data_.get(), 0, bytes());
-}
+    : precision_(precision), rows_(rows), columns_(columns), data_(bytes()) {}
 
 void Matrix::store(std::size_t row, std::size_t column, std::span<const float> values) {
   assert(column == 0 || column + values.size() <= columns_);

@@ -17,6 +17,25 @@ enum class Precision { f32, bf16 };
 
 inline std::size_t element_bytes(Precision precision) { return precision == Precision::f32 ? 4 : 2; }
 
+/// `bytes` zeros, aligned to 64 bytes.
+class AlignedBytes {
+ public:
+  AlignedBytes() = default;
+  /// Throws std::bad_alloc.
+  explicit AlignedBytes(std::size_t bytes);
+
+  std::size_t size() const { return size_; }
+  const std::byte* data() const { return data_.get(); }
+  std::byte* data() { return data_.get(); }
+
+ private:
+  struct Free {
+    void operator()(std::byte* bytes) const;
+  };
+  std::size_t size_ = 0;
+  std::unique_ptr<std::byte[], Free> data_;
+};
+
 /// [rows, columns], aligned to 64 bytes. Elements start as zeros.
 class Matrix {
  public:
@@ -29,8 +48,8 @@ class Matrix {
   std::size_t columns() const { return columns_; }
   std::size_t bytes() const { return rows_ * columns_ * element_bytes(precision_); }
 
-  const std::byte* data() const { return data_.get(); }
-  std::byte* data() { return data_.get(); }
+  const std::byte* data() const { return data_.data(); }
+  std::byte* data() { return data_.data(); }
   /// Where row `row` starts.
   const std::byte* row(std::size_t row) const { return data() + row * columns_ * element_bytes(precision_); }
   std::byte* row(std::size_t row) { return data() + row * columns_ * element_bytes(precision_); }
@@ -43,14 +62,10 @@ class Matrix {
   void load(std::size_t row, std::span<float> values) const;
 
  private:
-  struct Free {
-    void operator()(std::byte* bytes) const;
-  };
-
   Precision precision_ = Precision::f32;
   std::size_t rows_ = 0;
   std::size_t columns_ = 0;
-  std::unique_ptr<std::byte[], Free> data_;
+  AlignedBytes data_;
 };
 
 /// Elements at `bytes` <- `values`, and back: the conversions behind Matrix, for rows that live elsewhere.

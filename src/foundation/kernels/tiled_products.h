@@ -36,6 +36,8 @@ class TiledProducts {
   /// `threads` as in parallel_for.
   explicit TiledProducts(int threads);
 
+  int threads() const { return threads_; }
+
   /// result [count, out] = rows [count, in] W^T, or += where `accumulate`. Both operands have one precision.
   void multiply(const InputRows& rows, const Matrix& weight, bool accumulate, std::span<float> result);
 
