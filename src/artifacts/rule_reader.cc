@@ -45,23 +45,6 @@ LayerSelection read_end(const ConfigValue& value, LayerSelection::From from, std
   return {from, 0, *count};
 }
 
-LayerSelection read_layers(const ConfigValue& value) {
-  using From = LayerSelection::From;
-  constexpr std::string_view kFirst = "first ";
-  constexpr std::string_view kLast = "last ";
-  const std::string_view text = value.text();
-  if (text.starts_with(kFirst)) return read_end(value, From::first, text.substr(kFirst.size()));
-  if (text.starts_with(kLast)) return read_end(value, From::last, text.substr(kLast.size()));
-  const auto dash = text.find('-');
-  const auto begin = number_in(text.substr(0, dash));
-  const auto end = dash == std::string_view::npos ? begin : number_in(text.substr(dash + 1));
-  if (!begin || !end) refuse_layers(value);
-  if (*begin > *end) {
-    value.refuse(fmt::format("the range '{}' is reversed; write {}-{}", printable(text), *end, *begin));
-  }
-  return {From::number, *begin, *end};
-}
-
 /// A number of bits, or the type that has as many.
 double read_bits(const ConfigValue& value) {
   if (!value.is_number() && element_type_from_name(value.text())) {
@@ -79,15 +62,6 @@ double read_bits(const ConfigValue& value) {
                              kMostBits, bits));
   }
   return bits;
-}
-
-/// The items of a list that must have some.
-std::vector<ConfigValue> some_items(const ConfigValue& value) {
-  auto items = value.items_or_one();
-  if (items.empty()) {
-    value.refuse(fmt::format("'{}' is empty and selects nothing; list something or remove it", value.name()));
-  }
-  return items;
 }
 
 void read_roles(TensorRule& rule, const ConfigValue& value) {
@@ -161,6 +135,31 @@ void require_effect(const TensorRule& rule, const ConfigValue& value) {
 }
 
 }  // namespace
+
+LayerSelection read_layers(const ConfigValue& value) {
+  using From = LayerSelection::From;
+  constexpr std::string_view kFirst = "first ";
+  constexpr std::string_view kLast = "last ";
+  const std::string_view text = value.text();
+  if (text.starts_with(kFirst)) return read_end(value, From::first, text.substr(kFirst.size()));
+  if (text.starts_with(kLast)) return read_end(value, From::last, text.substr(kLast.size()));
+  const auto dash = text.find('-');
+  const auto begin = number_in(text.substr(0, dash));
+  const auto end = dash == std::string_view::npos ? begin : number_in(text.substr(dash + 1));
+  if (!begin || !end) refuse_layers(value);
+  if (*begin > *end) {
+    value.refuse(fmt::format("the range '{}' is reversed; write {}-{}", printable(text), *end, *begin));
+  }
+  return {From::number, *begin, *end};
+}
+
+std::vector<ConfigValue> some_items(const ConfigValue& value) {
+  auto items = value.items_or_one();
+  if (items.empty()) {
+    value.refuse(fmt::format("'{}' is empty and selects nothing; list something or remove it", value.name()));
+  }
+  return items;
+}
 
 ElementType read_weight_type(const ConfigValue& value) {
   const auto type = element_type_from_name(value.text());
