@@ -12,7 +12,7 @@
 #include "pipeline/work_folder.h"
 #include "stages/copy_tensors.h"
 #include "stages/gather_magnitudes.h"
-#include "stages/int8_weights.h"
+#include "stages/int8_linears.h"
 #include "stages/smoothed_weights.h"
 
 namespace tessera::pipeline {
@@ -52,9 +52,9 @@ void check(const SmoothQuantSettings& settings, const std::vector<ProvenanceFile
 
 [[maybe_unused]]  /// Largest magnitudes of the smoothed inputs, by reader: what static activations are scaled
                   /// by.
-                  std::map<std::string, float>
-                  input_maxima_of(const SmoothingPlan& plan, std::span<const model::FoldRule> rules,
-                                  const model::HeadShape& heads) {
+std::map<std::string, float>
+input_maxima_of(const SmoothingPlan& plan, std::span<const model::FoldRule> rules,
+                const model::HeadShape& heads) {
   std::map<std::string, float> maxima;
   for (const auto& fold : plan.folds) {
     const auto rule = std::ranges::find(rules, fold.fold, &model::FoldRule::name);

@@ -4,8 +4,8 @@
 // tensor of its own behind it; static activations add the scale of the input:
 //
 //   STEM.weight        I8  [out, in]   code = round-to-nearest-even(w / scale), |code| <= 127
-//   STEM.weight_scale  F32 [out]       max |w| of the row / 127, rounded up to the type that is written; 1 for zeros
-//   STEM.input_scale   F32 [1]         of all tokens
+//   STEM.weight_scale  F32 [out]       max |w| of the row / 127, rounded up to the type that is written; 1
+//   for zeros STEM.input_scale   F32 [1]         of all tokens
 //
 // The scale is rounded before the codes are made, so what is stored on disk decodes to what is tried here.
 // All other tensors, the output matrix among them, stay as they are.
@@ -27,10 +27,10 @@ struct Int8Settings {
   std::map<std::string, float> input_maxima = {};
 };
 
-class Int8Weights final : public WeightSource {
+class Int8Linears final : public WeightSource {
  public:
   /// `base` outlives it. Throws UsageError when a matrix has no input maximum, or 0, though others have one.
-  Int8Weights(const WeightSource& base, const Int8Settings& settings);
+  Int8Linears(const WeightSource& base, const Int8Settings& settings);
 
   const std::string& name() const override { return base_.name(); }
   std::span<const TensorDescriptor> tensors() const override { return tensors_; }
