@@ -9,6 +9,7 @@
 #include "foundation/kernels/gemm.h"
 #include "model/architecture/tensor_role.h"
 #include "model/forward/forward_pass.h"
+#include "model/source/int8_weights.h"
 #include "model/text/tokenizer.h"
 #include "pipeline/layer_progress.h"
 #include "pipeline/output_guard.h"
@@ -28,10 +29,13 @@ void check(const EvaluateSettings& settings) {
 
 /// One of the two models with its walk.
 struct Side {
-  Side(std::filesystem::path file, const model::OpenSettings& settings)
-      : path(std::move(file)),
-        opened(model::open_model(path, settings)),
-        config(model::read_decoder_config(opened)) {}
+  /// W8A8 linears are kept, so that the figures are those of integer arithmetic.
+  Side(std::filesystem::path file, model::OpenSettings settings) : path(std::move(file)) {
+    settings.int8_linears = model::Int8Linears::kept;
+    opened = model::open_model(path, settings);
+    config = model::read_decoder_config(opened);
+    floats = std::make_unique<model::DecodedInt8Weights>(*opened.weights);
+  }
 
   void start(const model::TokenBatch& batch, const model::ForwardSettings& settings) {
     pass = std::make_unique<model::ForwardPass>(*opened.weights, config, batch, settings);
@@ -41,7 +45,7 @@ struct Side {
   EvaluatedModel describe() const {
     EvaluatedModel model{.path = path.string(), .size = {}, .perplexity = {}};
     for (const auto& tensor : opened.weights->tensors()) {
-      model.size.weights += tensor.weights();
+      if (!model::is_scale_name(tensor.name)) model.size.weights += tensor.weights();
       model.size.tensor_bytes += tensor.bytes();
     }
     for (const auto& file : files_of_model(path)) model.size.file_bytes += std::filesystem::file_size(file);
@@ -51,6 +55,7 @@ struct Side {
   std::filesystem::path path;
   model::OpenedModel opened;
   model::DecoderConfig config;
+  std::unique_ptr<WeightSource> floats;  ///< the weights, those of W8A8 linears decoded
   std::unique_ptr<model::ForwardPass> pass;
 };
 
@@ -85,17 +90,24 @@ std::vector<float> importance_of(const CalibrationStatistics& statistics, const 
   return importance;
 }
 
+ElementType stored_type(const Side& side, const std::string& tensor) {
+  const auto& weights = *side.opened.weights;
+  return weights.tensors()[*weights.find(tensor)].type;
+}
+
 /// Errors of the matrices of a layer, or of those outside of all layers.
 std::vector<TensorError> compare_tensors(const Side& original, const Side& quantized,
                                          std::optional<std::uint32_t> layer,
                                          const CalibrationStatistics& statistics, int threads) {
   std::vector<TensorError> errors;
-  const auto& weights = *quantized.opened.weights;
+  const auto& weights = *quantized.floats;
   for (std::size_t i = 0; i < weights.tensors().size(); ++i) {
     const auto& tensor = weights.tensors()[i];
     if (tensor.shape.size() < 2 || model::place_of(tensor.name).layer != layer) continue;
-    errors.push_back(stages::compare_tensor(*original.opened.weights, weights, i,
+    errors.push_back(stages::compare_tensor(*original.floats, weights, i,
                                             importance_of(statistics, tensor.name), threads));
+    errors.back().original_type = stored_type(original, tensor.name);
+    errors.back().quantized_type = stored_type(quantized, tensor.name);
   }
   return errors;
 }

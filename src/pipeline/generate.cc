@@ -49,7 +49,9 @@ GenerateReport generate(const GenerateSettings& settings, const TextGenerated& g
   if (settings.new_tokens == 0) throw UsageError("there must be at least one token to generate");
   model::check(settings.sampling);
   const auto precision = kernels::resolve_precision(settings.precision);
-  const auto opened = model::open_model(settings.model, settings.open);
+  model::OpenSettings open = settings.open;
+  open.int8_linears = model::Int8Linears::kept;
+  const auto opened = model::open_model(settings.model, open);
   const GenerationModel model(opened);
   const auto request = model.request(settings.prompt, settings.new_tokens, settings.sampling);
   if (request.new_tokens < settings.new_tokens) {

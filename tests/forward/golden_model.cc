@@ -7,6 +7,7 @@
 #include <stdexcept>
 
 #include "foundation/formats/safetensors/safetensors_source.h"
+#include "model/forward/output_head.h"
 
 namespace tessera::testing {
 namespace {
@@ -55,8 +56,12 @@ std::vector<std::string> GoldenTensors::names(const std::string& prefix) const {
 }
 
 GoldenModel::GoldenModel(const std::string& name)
-    : folder((kTestdata / "forward" / name).string()),
-      model(model::open_model(weights_folder(name))),
+    : GoldenModel((kTestdata / "forward" / name).string(), weights_folder(name).string()) {}
+
+GoldenModel::GoldenModel(const std::string& figures, const std::string& weights,
+                         const model::OpenSettings& settings)
+    : folder(figures),
+      model(model::open_model(weights, settings)),
       config(model::read_decoder_config(model)),
       golden((fs::path(folder) / "golden.safetensors").string()),
       tokens(golden.integers("tokens")),
@@ -69,6 +74,25 @@ std::vector<std::string> golden_models() {
   }
   std::ranges::sort(names);
   return names;
+}
+
+std::vector<float> logits_of(const GoldenModel& golden, const model::ForwardSettings& settings) {
+  model::ForwardPass pass(*golden.model.weights, golden.config, golden.batch(), settings);
+  const StopFlag never;
+  pass.embed();
+  for (std::uint32_t layer = 0; layer < golden.config.layers; ++layer) {
+    pass.run_layer(pass.loader().layer(layer), layer, nullptr, never);
+  }
+  const auto weights = pass.loader().output();
+  model::OutputHead head(golden.config, weights, settings.precision);
+  std::vector<float> result;
+  for (std::size_t window = 0; window < golden.batch().windows(); ++window) {
+    for (const auto position : golden.golden.integers("positions")) {
+      const auto logits = head.logits(pass.states(), window, static_cast<std::size_t>(position), 1);
+      result.insert(result.end(), logits.begin(), logits.end());
+    }
+  }
+  return result;
 }
 
 double relative_error(const std::vector<float>& expected, const std::vector<float>& actual) {

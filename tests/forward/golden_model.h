@@ -30,6 +30,8 @@ class GoldenTensors {
 
 struct GoldenModel {
   explicit GoldenModel(const std::string& name);
+  GoldenModel(const std::string& figures, const std::string& weights,
+              const model::OpenSettings& settings = {});
 
   model::TokenBatch batch() const { return {tokens, context}; }
 
@@ -43,6 +45,9 @@ struct GoldenModel {
 
 /// Names of all golden models.
 std::vector<std::string> golden_models();
+
+/// Logits of all windows at the golden positions.
+std::vector<float> logits_of(const GoldenModel& golden, const model::ForwardSettings& settings);
 
 /// Root of the squared difference over the root of the squared expectation.
 double relative_error(const std::vector<float>& expected, const std::vector<float>& actual);

@@ -4,32 +4,12 @@
 
 #include "forward/golden_model.h"
 #include "foundation/kernels/gemm.h"
-#include "model/forward/output_head.h"
 
 namespace tessera {
 namespace {
 
 using testing::GoldenModel;
-
-/// Logits of all windows at the golden positions.
-std::vector<float> logits_of(const GoldenModel& golden, const model::ForwardSettings& settings) {
-  model::ForwardPass pass(*golden.model.weights, golden.config, golden.batch(), settings);
-  const StopFlag never;
-  pass.embed();
-  for (std::uint32_t layer = 0; layer < golden.config.layers; ++layer) {
-    pass.run_layer(pass.loader().layer(layer), layer, nullptr, never);
-  }
-  const auto weights = pass.loader().output();
-  model::OutputHead head(golden.config, weights, settings.precision);
-  std::vector<float> result;
-  for (std::size_t window = 0; window < golden.batch().windows(); ++window) {
-    for (const auto position : golden.golden.integers("positions")) {
-      const auto logits = head.logits(pass.states(), window, static_cast<std::size_t>(position), 1);
-      result.insert(result.end(), logits.begin(), logits.end());
-    }
-  }
-  return result;
-}
+using testing::logits_of;
 
 class ForwardLogits : public ::testing::TestWithParam<std::string> {
  protected:

@@ -34,15 +34,18 @@ const Family& family_of(const JsonObject& config) {
   return *family;
 }
 
-/// FP8 with block scales is decoded while reading; all other quantized checkpoints hold tensors of their own
-/// kind.
-void refuse_quantized(const JsonObject& config) {
-  const auto method = config.object("quantization_config").text("quant_method");
+/// FP8 with block scales is decoded while reading and W8A8 is read as it is; all other quantized checkpoints
+/// hold tensors of their own kind.
+std::optional<Int8Scheme> read_quantization(const JsonObject& config) {
+  const JsonObject quantization = config.object("quantization_config");
+  const auto method = quantization.text("quant_method");
+  if (method == "compressed-tensors") return read_int8_scheme(quantization);
   if (method && *method != "fp8") {
     config.fail("quantization_config",
                 fmt::format("says that the model is already quantized ({}); start from the original model",
                             printable(*method)));
   }
+  return std::nullopt;
 }
 
 std::uint32_t value_of(const SizeRule& rule, const JsonObject& config, const ModelConfig& so_far) {
@@ -130,7 +133,7 @@ ModelConfig read_model_config(const JsonObject& config) {
   constexpr double kDefaultNormEpsilon = 1e-6;
   ModelConfig model;
   model.family = &family_of(config);
-  refuse_quantized(config);
+  model.int8 = read_quantization(config);
   read_sizes(config, model);
   model.rope = read_rope_scaling(config, model[Quantity::context], model[Quantity::head_size]);
   model.norm_epsilon = config.real("rms_norm_eps").value_or(kDefaultNormEpsilon);

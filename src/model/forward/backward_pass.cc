@@ -38,7 +38,9 @@ BackwardPass::BackwardPass(ForwardPass& forward, const BackwardSettings& setting
       settings_(settings),
       memory_left_(forward.settings().memory_bytes -
                    std::min<std::uint64_t>(forward.settings().memory_bytes, forward.states().bytes().size())),
-      gradients_(make_states()) {}
+      gradients_(make_states()) {
+  require_float_linears(forward.loader().source());
+}
 
 void BackwardPass::run_forward_layer(const LayerWeights& weights, std::uint32_t layer, const StopFlag& stop,
                                      const WindowsDone& done) {

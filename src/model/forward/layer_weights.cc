@@ -4,14 +4,17 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "foundation/base/error.h"
 #include "foundation/base/parallel.h"
 #include "foundation/base/printable.h"
 #include "foundation/codecs/codec.h"
+#include "foundation/kernels/gemm.h"
 #include "foundation/kernels/squared_error.h"
 #include "foundation/kernels/vector_math.h"
 #include "model/architecture/tensor_role.h"
+#include "model/source/int8_weights.h"
 
 namespace tessera::model {
 namespace {
@@ -41,6 +44,14 @@ std::span<const float> decode(const WeightSource& source, std::size_t tensor, Ro
 }
 
 }  // namespace
+
+void require_float_linears(const WeightSource& source) {
+  for (const auto& tensor : source.tensors()) {
+    if (tensor.type != ElementType::I8) continue;
+    throw BadFileError({.file = source.name(), .tensor = printable(tensor.name)},
+                       "it is a W8A8 linear's, which this walk cannot take; start from the original model");
+  }
+}
 
 WeightLoader::WeightLoader(const WeightSource& source, const DecoderConfig& config,
                            kernels::Precision precision, int threads)
@@ -104,7 +115,7 @@ std::uint64_t WeightLoader::layer_bytes(std::uint32_t layer) const {
   return bytes;
 }
 
-std::size_t WeightLoader::require(const std::string& name, std::uint64_t rows, std::uint64_t columns) const {
+std::size_t WeightLoader::locate(const std::string& name, std::uint64_t rows, std::uint64_t columns) const {
   const auto found = source_.find(name);
   if (!found) throw BadFileError({.file = source_.name(), .tensor = name}, "this tensor is missing");
   const auto& tensor = source_.tensors()[*found];
@@ -113,17 +124,28 @@ std::size_t WeightLoader::require(const std::string& name, std::uint64_t rows, s
                        fmt::format("the shape is [{}], by the metadata it should be [{}, {}]",
                                    fmt::join(tensor.shape, ", "), rows, columns));
   }
+  return *found;
+}
+
+std::size_t WeightLoader::require(const std::string& name, std::uint64_t rows, std::uint64_t columns) const {
+  const std::size_t found = locate(name, rows, columns);
+  const auto& tensor = source_.tensors()[found];
   if (!is_weight_type(tensor.type)) {
     throw BadFileError({.file = source_.name(), .tensor = name},
                        fmt::format("it is stored as {}, which holds no weights", name_of(tensor.type)));
   }
-  return *found;
+  return found;
 }
 
 Linear WeightLoader::linear(const std::string& stem, std::uint64_t rows, std::uint64_t columns) const {
   Linear result;
-  result.tensor = require(stem + ".weight", rows, columns);
-  result.weight = matrix(result.tensor);
+  const std::string name = stem + ".weight";
+  result.tensor = locate(name, rows, columns);
+  if (source_.tensors()[result.tensor].type == ElementType::I8) {
+    result.int8_weight = int8_matrix(result.tensor);
+  } else {
+    result.weight = matrix(require(name, rows, columns));
+  }
   result.bias = optional_vector(stem + ".bias", rows);
   return result;
 }
@@ -138,16 +160,40 @@ std::vector<float> WeightLoader::optional_vector(const std::string& name, std::u
   return source_.find(name) ? vector(name, size) : std::vector<float>();
 }
 
-kernels::Matrix WeightLoader::matrix(std::size_t tensor) const {
+template <class Visit>
+void WeightLoader::for_each_chunk(std::size_t tensor, const Visit& visit) const {
   const auto& descriptor = source_.tensors()[tensor];
   const std::uint64_t rows = descriptor.rows();
   const std::uint64_t step = std::max<std::uint64_t>(1, kChunkWeights / descriptor.columns());
-  kernels::Matrix result(precision_, rows, descriptor.columns());
   std::vector<Scratch> scratches(static_cast<std::size_t>(resolve_threads(threads_)));
   parallel_for((rows + step - 1) / step, threads_, [&](std::size_t chunk, int worker) {
     const RowRange range{chunk * step, std::min(step, rows - chunk * step)};
-    result.store(range.first, decode(source_, tensor, range, scratches[static_cast<std::size_t>(worker)]));
+    visit(range, scratches[static_cast<std::size_t>(worker)]);
     source_.discard(tensor, range);
+  });
+}
+
+kernels::Matrix WeightLoader::matrix(std::size_t tensor) const {
+  const auto& descriptor = source_.tensors()[tensor];
+  kernels::Matrix result(precision_, descriptor.rows(), descriptor.columns());
+  for_each_chunk(tensor, [&](RowRange rows, Scratch& scratch) {
+    result.store(rows.first, decode(source_, tensor, rows, scratch));
+  });
+  return result;
+}
+
+kernels::Int8Matrix WeightLoader::int8_matrix(std::size_t tensor) const {
+  const auto& descriptor = source_.tensors()[tensor];
+  if (descriptor.columns() >= kernels::kMostByteTerms) {
+    throw BadFileError({.file = source_.name(), .tensor = printable(descriptor.name)},
+                       fmt::format("it has {} columns; sums of more than {} products overflow",
+                                   descriptor.columns(), kernels::kMostByteTerms - 1));
+  }
+  auto scales = read_int8_scales(source_, tensor);
+  kernels::Int8Matrix result(std::move(scales.rows), descriptor.columns(), scales.input);
+  for_each_chunk(tensor, [&](RowRange rows, Scratch& scratch) {
+    const auto codes = source_.stored_rows(tensor, rows, scratch.stored);
+    result.store(rows.first, {reinterpret_cast<const std::int8_t*>(codes.data()), codes.size()});
   });
   return result;
 }

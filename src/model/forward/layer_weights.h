@@ -4,10 +4,12 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
 
+#include "foundation/kernels/int8_matrix.h"
 #include "foundation/kernels/matrix.h"
 #include "foundation/tensor/weight_source.h"
 #include "model/forward/decoder_config.h"
@@ -19,9 +21,13 @@ struct Linear {
   std::size_t tensor = 0;   ///< of W in the WeightSource
   kernels::Matrix weight;   ///< [out, in]
   std::vector<float> bias;  ///< [out], or empty
+  /// W of a W8A8 linear, [out, in], in place of `weight`: x W^T is computed in integers.
+  std::optional<kernels::Int8Matrix> int8_weight = std::nullopt;
 
-  std::size_t outputs() const { return weight.rows(); }
-  std::size_t inputs() const { return weight.columns(); }
+  std::size_t outputs() const { return int8_weight ? int8_weight->rows() : weight.rows(); }
+  std::size_t inputs() const { return int8_weight ? int8_weight->columns() : weight.columns(); }
+  /// Of W in memory.
+  std::size_t bytes() const { return int8_weight ? int8_weight->bytes() : weight.bytes(); }
 };
 
 /// Shapes by DecoderConfig: e = embedding, f = feed_forward, q = query_width, k = key_value_width.
@@ -43,6 +49,9 @@ struct OutputWeights {
   std::vector<float> norm;  ///< [e]
   Linear output;            ///< [vocabulary, e]; the token embedding where the output is tied
 };
+
+/// Throws BadFileError when the model has W8A8 linears: for walks that know floating-point weights alone.
+void require_float_linears(const WeightSource& source);
 
 /// Reads weights. All functions throw BadFileError naming the tensor: missing, of a wrong shape, not
 /// floating point, NaN or infinite.
@@ -70,11 +79,17 @@ class WeightLoader {
 
  private:
   std::string output_stem() const;
+  /// The tensor of this name and shape; require() wants one of floats, too.
+  std::size_t locate(const std::string& name, std::uint64_t rows, std::uint64_t columns) const;
   std::size_t require(const std::string& name, std::uint64_t rows, std::uint64_t columns) const;
   Linear linear(const std::string& stem, std::uint64_t rows, std::uint64_t columns) const;
   std::vector<float> vector(const std::string& name, std::uint64_t size) const;
   std::vector<float> optional_vector(const std::string& name, std::uint64_t size) const;
   kernels::Matrix matrix(std::size_t tensor) const;
+  kernels::Int8Matrix int8_matrix(std::size_t tensor) const;
+  /// Calls visit(rows, scratch) for all rows of the tensor, in parallel, and gives their memory back.
+  template <class Visit>
+  void for_each_chunk(std::size_t tensor, const Visit& visit) const;
 
   const WeightSource& source_;
   const DecoderConfig& config_;

@@ -6,7 +6,9 @@ namespace tessera::model {
 
 void LinearProducts::apply(const Linear& linear, const kernels::InputRows& rows, bool accumulate,
                            std::span<float> result) {
-  if (tiled_ != nullptr) {
+  if (linear.int8_weight) {
+    int8_.multiply(rows, *linear.int8_weight, accumulate, result);
+  } else if (tiled_ != nullptr) {
     tiled_->multiply(rows, linear.weight, accumulate, result);
   } else {
     own_.multiply({.m = rows.count,

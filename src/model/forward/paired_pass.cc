@@ -65,6 +65,7 @@ PairedPass::PairedPass(const WeightSource& source, const DecoderConfig& config, 
       loader_(source, config, settings.forward.precision, settings.forward.threads),
       rope_(config.rope, static_cast<std::uint32_t>(batch.context)),
       reference_(config, batch, share(settings.forward, settings.sequential ? 2 : 1)) {
+  require_float_linears(source);
   check_tokens(batch.tokens, config, source.name());
   if (settings.sequential) replaced_.emplace(config, batch, share(settings.forward, 2));
   const std::size_t tiles = (batch.context + kTileTokens - 1) / kTileTokens;

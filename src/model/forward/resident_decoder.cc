@@ -16,7 +16,9 @@ namespace {
 std::uint64_t decoded_bytes(const WeightSource& source, std::uint32_t layer, kernels::Precision precision) {
   std::uint64_t bytes = 0;
   for (const auto& tensor : source.tensors()) {
-    if (place_of(tensor.name).layer == layer) bytes += tensor.weights() * kernels::element_bytes(precision);
+    if (place_of(tensor.name).layer != layer) continue;
+    bytes += tensor.type == ElementType::I8 ? tensor.bytes()
+                                            : tensor.weights() * kernels::element_bytes(precision);
   }
   return bytes;
 }
@@ -43,7 +45,7 @@ void ResidentDecoder::load(ProgressObserver& progress, const StopFlag& stop) {
   for (std::uint32_t layer = 0; layer < config_.layers; ++layer) total += loader_.layer_bytes(layer);
   progress.begin("loading", total);
   output_ = loader_.output();
-  std::uint64_t decoded = output_.output.weight.bytes();
+  std::uint64_t decoded = output_.output.bytes();
   std::uint64_t done = 0;
   for (std::uint32_t layer = 0; layer < config_.layers; ++layer) {
     stop.check();

@@ -14,6 +14,7 @@
 #include "foundation/tensor/float16.h"
 #include "foundation/tensor/tensor_index.h"
 #include "model/architecture/tensor_name.h"
+#include "model/source/int8_weights.h"
 
 namespace tessera::model {
 namespace {
@@ -73,7 +74,9 @@ class HfWeights : public WeightSource {
   void discard(std::size_t tensor, RowRange rows) const override {
     if (is_rope_divisors(tensor)) return;
     const Origin& origin = origins_[tensor];
-    if (origin.rows_per_head != 0 && descriptors_[tensor].shape.size() > 1) {
+    if (descriptors_[tensor].shape.size() == 1) {
+      rows = {0, weights_->tensors()[origin.tensor].rows()};
+    } else if (origin.rows_per_head != 0) {
       // The rows of a range come from all over their heads; only heads that end in the range are done with.
       const std::uint64_t first = rows.first / origin.rows_per_head * origin.rows_per_head;
       rows = {first, (rows.first + rows.count) / origin.rows_per_head * origin.rows_per_head - first};
@@ -99,16 +102,17 @@ class HfWeights : public WeightSource {
     return scratch;
   }
 
-  /// A bias has one element per row of its matrix, so its elements move as the matrix' rows do.
+  /// A bias or the scales have one element per row of their matrix, so their elements move as its rows do. In
+  /// a file scales are a column.
   std::span<const std::byte> vector_as_float32(std::size_t tensor, std::vector<std::byte>& scratch) const {
     const Origin& origin = origins_[tensor];
-    const ElementType type = weights_->tensors()[origin.tensor].type;
-    const auto source = weights_->stored_rows(origin.tensor, {0, 1}, scratch);
+    const auto& stored = weights_->tensors()[origin.tensor];
+    const auto source = weights_->stored_rows(origin.tensor, {0, stored.rows()}, scratch);
     const auto elements = static_cast<std::size_t>(descriptors_[tensor].columns());
     std::vector<std::byte> result(elements * sizeof(float));
     for (std::size_t i = 0; i < elements; ++i) {
       const std::uint64_t from = origin.rows_per_head == 0 ? i : half_split_row(i, origin.rows_per_head);
-      const float value = element_as_float32(type, source, static_cast<std::size_t>(from));
+      const float value = element_as_float32(stored.type, source, static_cast<std::size_t>(from));
       std::memcpy(result.data() + i * sizeof(float), &value, sizeof(float));
     }
     scratch = std::move(result);
@@ -122,40 +126,102 @@ class HfWeights : public WeightSource {
   TensorIndex index_;
 };
 
+/// What a tensor of the file is to the tensor of its rule.
+enum class Part { whole, weight_scale, input_scale };
+
 struct Match {
   const TensorRule* rule;
   std::uint32_t layer;
+  Part part;
 };
 
+std::string_view suffix_of(Part part) { return part == Part::weight_scale ? kWeightScale : kInputScale; }
+
+/// The name of the weight that scales of this name belong to, or `name` itself.
+std::pair<std::string, Part> whole_of(const std::string& name) {
+  for (const Part part : {Part::weight_scale, Part::input_scale}) {
+    const std::string suffix = fmt::format(".{}", suffix_of(part));
+    if (name.ends_with(suffix)) return {name.substr(0, name.size() - suffix.size()) + ".weight", part};
+  }
+  return {name, Part::whole};
+}
+
 Match match(const TensorDescriptor& tensor, const ModelConfig& config, const std::string& file) {
+  const auto [name, part] = config.int8 ? whole_of(tensor.name) : std::pair(tensor.name, Part::whole);
   for (const TensorRule& rule : config.family->tensors) {
-    const auto layer = layer_of(rule.hf_name, tensor.name);
+    const auto layer = layer_of(rule.hf_name, name);
     if (!layer) continue;
     if (is_per_layer(rule.hf_name) && *layer >= config[Quantity::blocks]) {
       throw BadFileError({.file = file, .tensor = printable(tensor.name)},
                          fmt::format("config.json says num_hidden_layers = {}, so there is no layer {}",
                                      config[Quantity::blocks], *layer));
     }
-    return {&rule, *layer};
+    return {&rule, *layer, part};
   }
   throw BadFileError({.file = file, .tensor = printable(tensor.name)},
                      fmt::format("{} has no tensor of this name", config.family->hf_architecture));
 }
 
-void check_tensor(const TensorDescriptor& tensor, const TensorRule& rule, const ModelConfig& config,
+std::vector<std::uint64_t> shape_in_file(const Match& found, const ModelConfig& config) {
+  const TensorRule& rule = *found.rule;
+  if (found.part == Part::input_scale) return {1};
+  std::vector<std::uint64_t> shape;
+  if (rule.rows) shape.push_back(config[*rule.rows]);
+  shape.push_back(found.part == Part::weight_scale ? 1 : config[rule.columns]);
+  return shape;
+}
+
+constexpr std::string_view kEmbedding = "token_embd.weight";
+
+void check_tensor(const TensorDescriptor& tensor, const Match& found, const ModelConfig& config,
                   const std::string& file) {
-  std::vector<std::uint64_t> expected;
-  if (rule.rows) expected.push_back(config[*rule.rows]);
-  expected.push_back(config[rule.columns]);
+  const auto expected = shape_in_file(found, config);
   if (tensor.shape != expected) {
     throw BadFileError({.file = file, .tensor = printable(tensor.name)},
                        fmt::format("the shape is [{}], by config.json it should be [{}]",
                                    fmt::join(tensor.shape, ", "), fmt::join(expected, ", ")));
   }
+  const bool may_be_int8 = config.int8 && found.part == Part::whole && found.rule->rows.has_value() &&
+                           found.rule->gguf_name != kEmbedding;
+  if (tensor.type == ElementType::I8 && may_be_int8) return;
   if (!is_weight_type(tensor.type)) {
     throw BadFileError({.file = file, .tensor = printable(tensor.name)},
-                       fmt::format("it is stored as {}, floating point was expected", name_of(tensor.type)));
+                       fmt::format("it is stored as {}, floating point was expected{}", name_of(tensor.type),
+                                   config.int8 || tensor.type != ElementType::I8
+                                       ? ""
+                                       : "; config.json has no quantization_config for it"));
   }
+}
+
+/// Every I8 weight has the scales that the scheme asks for, and there are no others.
+void check_scales(const WeightSource& source, const ModelConfig& config) {
+  if (!config.int8) return;
+  bool any = false;
+  for (const TensorDescriptor& tensor : source.tensors()) {
+    const auto refuse = [&](const std::string& message) {
+      throw BadFileError({.file = source.name(), .tensor = printable(tensor.name)}, message);
+    };
+    const auto [weight, part] = whole_of(tensor.name);
+    const auto found = source.find(weight);
+    if (part != Part::whole) {
+      const bool wanted = part == Part::weight_scale || config.int8->static_inputs;
+      if (!wanted) refuse("config.json says that activations are dynamic, so there is no input scale");
+      if (!found || source.tensors()[*found].type != ElementType::I8) {
+        refuse(fmt::format("it holds scales, but '{}' is not I8", printable(weight)));
+      }
+    } else if (tensor.type == ElementType::I8) {
+      any = true;
+      const std::string stem = tensor.name.substr(0, tensor.name.rfind('.') + 1);
+      for (const Part scale : {Part::weight_scale, Part::input_scale}) {
+        if (scale == Part::input_scale && !config.int8->static_inputs) continue;
+        const std::string name = stem + std::string(suffix_of(scale));
+        if (!source.find(name)) refuse(fmt::format("it is I8, but its scales '{}' are missing", name));
+      }
+    }
+  }
+  if (any) return;
+  throw BadFileError({.file = source.name()},
+                     "config.json says that the model is int-quantized, but no tensor is I8");
 }
 
 void require_all(const std::set<std::string_view>& present, const ModelConfig& config,
@@ -172,6 +238,20 @@ void require_all(const std::set<std::string_view>& present, const ModelConfig& c
   }
 }
 
+TensorDescriptor presented_tensor(const TensorDescriptor& tensor, const Match& found) {
+  const std::string name = with_layer(found.rule->gguf_name, found.layer);
+  if (found.part != Part::whole) {
+    const std::string stem = name.substr(0, name.rfind('.') + 1);
+    return {stem + std::string(suffix_of(found.part)), ElementType::F32, {tensor.shape.front()}};
+  }
+  return {name, tensor.shape.size() == 1 ? ElementType::F32 : tensor.type, tensor.shape};
+}
+
+std::uint64_t rows_per_head(const Match& found, const ModelConfig& config) {
+  const bool same = found.rule->row_order == RowOrder::same || found.part == Part::input_scale;
+  return same ? 0 : config[Quantity::head_size];
+}
+
 }  // namespace
 
 std::unique_ptr<WeightSource> present_as_gguf(std::unique_ptr<WeightSource> weights,
@@ -183,13 +263,11 @@ std::unique_ptr<WeightSource> present_as_gguf(std::unique_ptr<WeightSource> weig
     const TensorDescriptor& tensor = source.tensors()[i];
     if (is_ignored_tensor(tensor.name)) continue;
     const Match found = match(tensor, config, source.name());
-    check_tensor(tensor, *found.rule, config, source.name());
-    present.insert(tensor.name);
-    const std::uint64_t rows_per_head =
-        found.rule->row_order == RowOrder::same ? 0 : config[Quantity::head_size];
-    const ElementType type = tensor.shape.size() == 1 ? ElementType::F32 : tensor.type;
-    presented->add({with_layer(found.rule->gguf_name, found.layer), type, tensor.shape}, {i, rows_per_head});
+    check_tensor(tensor, found, config, source.name());
+    if (found.part == Part::whole) present.insert(tensor.name);
+    presented->add(presented_tensor(tensor, found), {i, rows_per_head(found, config)});
   }
+  check_scales(source, config);
   require_all(present, config, source.name());
   return presented;
 }

@@ -12,7 +12,8 @@ namespace tessera::model {
 /// types, vectors in F32 (runtimes demand it of norms and biases), query and key rows reordered where the
 /// family needs it, rope_freqs.weight in front where the RoPE scaling needs it, buffers left out. Every
 /// tensor is checked against the family's table: unknown names, missing tensors and wrong shapes throw
-/// BadFileError naming the Hugging Face tensor.
+/// BadFileError naming the Hugging Face tensor. Of a W8A8 model (config.int8) linears may be I8 with scales
+/// NAME_scale, [rows, 1], and input_scale, [1], in any float type: they appear as int8_weights.h says.
 std::unique_ptr<WeightSource> present_as_gguf(std::unique_ptr<WeightSource> weights,
                                               const ModelConfig& config);
 

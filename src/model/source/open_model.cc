@@ -9,6 +9,7 @@
 #include "model/architecture/model_config.h"
 #include "model/source/general_metadata.h"
 #include "model/source/hf_weights.h"
+#include "model/source/int8_weights.h"
 #include "model/text/tokenizer_metadata.h"
 
 namespace tessera::model {
@@ -24,9 +25,14 @@ OpenedModel open_folder(const fs::path& folder, const OpenSettings& settings) {
   OpenedModel model;
   // The weights come first: their shapes prove the vocabulary size before a vocabulary of that size is made.
   model.weights = present_as_gguf(safetensors::open_safetensors(folder), config);
+  if (config.int8 && settings.int8_linears == Int8Linears::decoded) {
+    model.weights = std::make_unique<DecodedInt8Weights>(std::move(model.weights));
+  }
   model.attention_windows = config.attention_windows;
   std::uint64_t parameters = 0;
-  for (const TensorDescriptor& tensor : model.weights->tensors()) parameters += tensor.weights();
+  for (const TensorDescriptor& tensor : model.weights->tensors()) {
+    if (!is_scale_name(tensor.name)) parameters += tensor.weights();
+  }
   model.metadata.set("general.architecture", std::string(config.family->gguf_architecture));
   model.metadata.set("general.type", std::string("model"));
   add_general_metadata(folder, config_json, parameters, model.metadata);

@@ -22,10 +22,17 @@ struct OpenedModel {
   std::vector<std::uint32_t> attention_windows = {};
 };
 
+/// How the W8A8 linears of a folder appear.
+enum class Int8Linears {
+  decoded,  ///< as F32: to everything that knows floats alone
+  kept,     ///< as codes and scales (int8_weights.h): to integer inference
+};
+
 struct OpenSettings {
   /// llama.cpp's name of the pre-tokenizer of a byte-level BPE vocabulary (tokenizer.ggml.pre). Empty: told
   /// from tokenizer.json, refused when unknown. Used for Hugging Face folders only.
   std::string pre_tokenizer = {};
+  Int8Linears int8_linears = Int8Linears::decoded;
 };
 
 /// Opens `path`. A folder must hold config.json; an unsupported family is refused by name, with the list of
