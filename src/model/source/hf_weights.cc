@@ -142,6 +142,8 @@ Match match(const TensorDescriptor& tensor, const ModelConfig& config, const std
                      fmt::format("{} has no tensor of this name", config.family->hf_architecture));
 }
 
+}  // namespace
+
 void check_tensor(const TensorDescriptor& tensor, const TensorRule& rule, const ModelConfig& config,
                   const std::string& file) {
   std::vector<std::uint64_t> expected;
@@ -171,8 +173,6 @@ void require_all(const std::set<std::string_view>& present, const ModelConfig& c
     }
   }
 }
-
-}  // namespace
 
 std::unique_ptr<WeightSource> present_as_gguf(std::unique_ptr<WeightSource> weights,
                                               const ModelConfig& config) {

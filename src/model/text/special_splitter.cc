@@ -115,4 +115,9 @@ std::vector<Fragment> SpecialSplitter::split(std::string_view text, bool control
   return parts;
 }
 
+bool SpecialSplitter::takes_space_behind(TokenId token) const {
+  const auto special = std::ranges::find(specials_, token, &Special::token);
+  return special != specials_.end() && special->takes_space_behind;
+}
+
 }  // namespace tessera::model
