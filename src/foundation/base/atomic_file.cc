@@ -7,18 +7,11 @@
 #include <system_error>
 #include <utility>
 
+#include "foundation/base/durable.h"
 #include "foundation/base/error.h"
 
 namespace tessera {
 namespace {
-
-/// The rename is durable only once its folder is.
-void sync_folder(const std::filesystem::path& folder) {
-  const int descriptor = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (descriptor < 0) return;  // some file systems do not allow it; the data itself is already safe
-  ::fsync(descriptor);
-  ::close(descriptor);
-}
 
 std::filesystem::path folder_of(const std::filesystem::path& target) {
   return target.has_parent_path() ? target.parent_path() : std::filesystem::path(".");
@@ -118,7 +111,7 @@ void AtomicFile::publish() {
     ::unlink(temporary_.c_str());
     throw IoError(target_.string(), "rename the finished file to", reason);
   }
-  sync_folder(folder_of(target_));
+  make_names_durable(folder_of(target_));
 }
 
 void write_file_atomically(const std::filesystem::path& target, std::span<const std::byte> bytes) {

@@ -12,6 +12,10 @@ class FolderLock {
   /// be opened. Where the file system knows no locks, nothing is locked.
   explicit FolderLock(const std::filesystem::path& folder);
   ~FolderLock();
+  /// Whether the folder that is held still has this name: another run may have renamed it between our opening
+  /// and locking it.
+  bool is_at(const std::filesystem::path& folder) const;
+
   FolderLock(const FolderLock&) = delete;
   FolderLock& operator=(const FolderLock&) = delete;
 

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <numbers>
@@ -29,6 +30,10 @@ std::uint32_t original_context(const JsonObject& config, const JsonObject& param
   return parameters.count(kKey).value_or(context);
 }
 
+/// Original contexts that are tried to explain Llama 3's divisors: powers of two.
+constexpr std::uint32_t kShortestOriginal = 1u << 5;
+constexpr std::uint32_t kLongestOriginal = 1u << 20;
+
 /// YaRN's optional settings: the keys of config.json (the first one given counts) and of GGUF.
 struct YarnRule {
   std::string_view key;
@@ -53,6 +58,16 @@ void add_yarn(const JsonObject& parameters, std::uint32_t original, RopeScaling&
     auto value = parameters.real(rule.key);
     if (!value && !rule.other_key.empty()) value = parameters.real(rule.other_key);
     if (value) rope.metadata.emplace_back(rule.gguf_key, static_cast<float>(*value));
+  }
+}
+
+void add_yarn_settings(const MetadataReader& metadata, std::uint32_t context, json::Value& settings) {
+  settings["original_max_position_embeddings"] =
+      metadata.size("rope.scaling.original_context_length").value_or(context);
+  if (const auto truncate = metadata.flag("rope.scaling.yarn_truncate")) settings["truncate"] = *truncate;
+  for (const auto& rule : kYarnRules) {
+    if (const auto value = metadata.positive(fmt::format("rope.scaling.{}", rule.gguf_key)))
+      settings[rule.key] = *value;
   }
 }
 
@@ -82,7 +97,47 @@ std::vector<float> llama3_divisors(const JsonObject& parameters, double base, do
   return divisors;
 }
 
+/// Settings that give `divisors` bit for bit. They are told apart up to a common factor of both frequency
+/// factors and the original context, which changes nothing; all published models have 1 and 4.
+json::Value llama3_settings(const MetadataReader& metadata, double base, std::uint32_t head_size,
+                            std::span<const float> divisors) {
+  constexpr std::string_view kTensor = "rope_freqs.weight";
+  json::Value settings = {{"rope_type", "llama3"}, {"low_freq_factor", 1.0}, {"high_freq_factor", 4.0}};
+  // The lowest frequency has the whole factor, unless the model was stretched by less than its heads can
+  // tell.
+  settings["factor"] = divisors.empty() ? 1.0 : static_cast<double>(divisors.back());
+  for (std::uint32_t original = kLongestOriginal; original >= kShortestOriginal; original /= 2) {
+    settings["original_max_position_embeddings"] = original;
+    const JsonObject parameters(settings.dump(), std::string(kTensor));
+    if (std::ranges::equal(llama3_divisors(parameters, base, original, head_size), divisors)) return settings;
+  }
+  metadata.fail(
+      "rope.freq_base",
+      fmt::format("and the tensor {} scale frequencies in a way that config.json has no settings for",
+                  kTensor));
+}
+
 }  // namespace
+
+void add_rope_settings(const MetadataReader& metadata, std::uint32_t context, std::uint32_t head_size,
+                       std::span<const float> divisors, json::Value& config) {
+  const double base = metadata.positive("rope.freq_base").value_or(RopeScaling().base);
+  config["rope_theta"] = base;
+  const std::string type = metadata.text("rope.scaling.type").value_or("none");
+  if (type != "none" && type != "linear" && type != "yarn")
+    metadata.fail("rope.scaling.type",
+                  fmt::format("is '{}'; supported are linear and yarn", printable(type)));
+  if (!divisors.empty()) {
+    if (type != "none") metadata.fail("rope.scaling.type", "comes together with Llama 3's divisors");
+    config["rope_scaling"] = llama3_settings(metadata, base, head_size, divisors);
+    return;
+  }
+  if (type == "none") return;
+  const auto factor = metadata.positive("rope.scaling.factor");
+  if (!factor) metadata.fail("rope.scaling.factor", "is missing, this kind of scaling needs it");
+  config["rope_scaling"] = {{"rope_type", type}, {"factor", *factor}};
+  if (type == "yarn") add_yarn_settings(metadata, context, config["rope_scaling"]);
+}
 
 RopeScaling read_rope_scaling(const JsonObject& config, std::uint32_t context, std::uint32_t head_size) {
   const JsonObject parameters =

@@ -7,12 +7,14 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <string_view>
 #include <utility>
 #include <vector>
 
 #include "foundation/formats/gguf/metadata.h"
 #include "foundation/formats/json/json_object.h"
+#include "model/architecture/metadata_reader.h"
 
 namespace tessera::model {
 
@@ -27,5 +29,13 @@ struct RopeScaling {
 /// Reads it from config.json. `context` is max_position_embeddings, `head_size` the rotated dimensions of a
 /// head. Throws BadFileError when the kind is unsupported or a number is missing or impossible.
 RopeScaling read_rope_scaling(const json::JsonObject& config, std::uint32_t context, std::uint32_t head_size);
+
+/// The inverse: sets the "rope_theta" and, where there is scaling, the "rope_scaling" object of a config.json
+/// that reads to what the metadata of a GGUF file say below "ARCHITECTURE.rope.", and to `divisors`, the
+/// values of rope_freqs.weight (empty: there is none). Llama 3's settings are found from them: the published
+/// ones are tried and must give the same bits. Throws BadFileError: a kind or divisors that config.json
+/// cannot say.
+void add_rope_settings(const MetadataReader& metadata, std::uint32_t context, std::uint32_t head_size,
+                       std::span<const float> divisors, json::Value& config);
 
 }  // namespace tessera::model

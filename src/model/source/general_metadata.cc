@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "foundation/base/shortest_float32.h"
 #include "model/source/model_card.h"
 #include "model/source/model_name.h"
 
@@ -172,6 +173,21 @@ void add_general_metadata(const std::filesystem::path& folder, const json::JsonO
                 metadata);
   add_list("general.tags", card, {"tags", "pipeline_tag"}, metadata);
   add_list("general.languages", card, {"languages", "language"}, metadata);
+}
+
+json::Value sampling_of(const gguf::Metadata& metadata) {
+  json::Value sampling = json::Value::object();
+  for (const SamplingRule& rule : kSamplingRules) {
+    const auto* value = metadata.find(rule.gguf_key);
+    if (value == nullptr) continue;
+    const std::string key(rule.other_key.empty() ? rule.key : rule.other_key);
+    if (const auto* whole = std::get_if<std::int32_t>(value)) {
+      sampling[key] = *whole;
+    } else if (const auto real = metadata.real(rule.gguf_key)) {
+      sampling[key] = shortest_float32(*real);
+    }
+  }
+  return sampling;
 }
 
 }  // namespace tessera::model

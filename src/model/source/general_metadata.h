@@ -16,4 +16,8 @@ namespace tessera::model {
 void add_general_metadata(const std::filesystem::path& folder, const json::JsonObject& config,
                           std::uint64_t parameters, gguf::Metadata& metadata);
 
+/// The advised sampling settings among the metadata, as generation_config.json has them; an empty object when
+/// there are none.
+json::Value sampling_of(const gguf::Metadata& metadata);
+
 }  // namespace tessera::model

@@ -162,35 +162,45 @@ Match match(const TensorDescriptor& tensor, const ModelConfig& config, const std
                      fmt::format("{} has no tensor of this name", config.family->hf_architecture));
 }
 
-std::vector<std::uint64_t> shape_in_file(const Match& found, const ModelConfig& config) {
-  const TensorRule& rule = *found.rule;
-  if (found.part == Part::input_scale) return {1};
+std::vector<std::uint64_t> shape_of(const TensorRule& rule, const ModelConfig& config) {
   std::vector<std::uint64_t> shape;
   if (rule.rows) shape.push_back(config[*rule.rows]);
-  shape.push_back(found.part == Part::weight_scale ? 1 : config[rule.columns]);
+  shape.push_back(config[rule.columns]);
   return shape;
+}
+
+std::vector<std::uint64_t> shape_in_file(const Match& found, const ModelConfig& config) {
+  if (found.part == Part::input_scale) return {1};
+  auto shape = shape_of(*found.rule, config);
+  if (found.part == Part::weight_scale) shape.back() = 1;
+  return shape;
+}
+
+void require_shape(const TensorDescriptor& tensor, const std::vector<std::uint64_t>& expected,
+                   const std::string& file) {
+  if (tensor.shape == expected) return;
+  throw BadFileError({.file = file, .tensor = printable(tensor.name)},
+                     fmt::format("the shape is [{}], by config.json it should be [{}]",
+                                 fmt::join(tensor.shape, ", "), fmt::join(expected, ", ")));
+}
+
+void require_floats(const TensorDescriptor& tensor, const ModelConfig& config, const std::string& file) {
+  if (is_weight_type(tensor.type)) return;
+  throw BadFileError({.file = file, .tensor = printable(tensor.name)},
+                     fmt::format("it is stored as {}, floating point was expected{}", name_of(tensor.type),
+                                 config.int8 || tensor.type != ElementType::I8
+                                     ? ""
+                                     : "; config.json has no quantization_config for it"));
 }
 
 constexpr std::string_view kEmbedding = "token_embd.weight";
 
-void check_tensor(const TensorDescriptor& tensor, const Match& found, const ModelConfig& config,
-                  const std::string& file) {
-  const auto expected = shape_in_file(found, config);
-  if (tensor.shape != expected) {
-    throw BadFileError({.file = file, .tensor = printable(tensor.name)},
-                       fmt::format("the shape is [{}], by config.json it should be [{}]",
-                                   fmt::join(tensor.shape, ", "), fmt::join(expected, ", ")));
-  }
+void check_match(const TensorDescriptor& tensor, const Match& found, const ModelConfig& config,
+                 const std::string& file) {
+  require_shape(tensor, shape_in_file(found, config), file);
   const bool may_be_int8 = config.int8 && found.part == Part::whole && found.rule->rows.has_value() &&
                            found.rule->gguf_name != kEmbedding;
-  if (tensor.type == ElementType::I8 && may_be_int8) return;
-  if (!is_weight_type(tensor.type)) {
-    throw BadFileError({.file = file, .tensor = printable(tensor.name)},
-                       fmt::format("it is stored as {}, floating point was expected{}", name_of(tensor.type),
-                                   config.int8 || tensor.type != ElementType::I8
-                                       ? ""
-                                       : "; config.json has no quantization_config for it"));
-  }
+  if (tensor.type != ElementType::I8 || !may_be_int8) require_floats(tensor, config, file);
 }
 
 /// Every I8 weight has the scales that the scheme asks for, and there are no others.
@@ -224,20 +234,6 @@ void check_scales(const WeightSource& source, const ModelConfig& config) {
                      "config.json says that the model is int-quantized, but no tensor is I8");
 }
 
-void require_all(const std::set<std::string_view>& present, const ModelConfig& config,
-                 const std::string& file) {
-  for (const TensorRule& rule : config.family->tensors) {
-    if (rule.presence == Presence::optional) continue;
-    if (rule.presence == Presence::unless_tied && config.tied_embeddings) continue;
-    const std::uint32_t layers = is_per_layer(rule.hf_name) ? config[Quantity::blocks] : 1;
-    for (std::uint32_t layer = 0; layer < layers; ++layer) {
-      const std::string name = with_layer(rule.hf_name, layer);
-      if (!present.contains(name))
-        throw BadFileError({.file = file, .tensor = name}, "this tensor is missing");
-    }
-  }
-}
-
 TensorDescriptor presented_tensor(const TensorDescriptor& tensor, const Match& found) {
   const std::string name = with_layer(found.rule->gguf_name, found.layer);
   if (found.part != Part::whole) {
@@ -254,6 +250,26 @@ std::uint64_t rows_per_head(const Match& found, const ModelConfig& config) {
 
 }  // namespace
 
+void check_tensor(const TensorDescriptor& tensor, const TensorRule& rule, const ModelConfig& config,
+                  const std::string& file) {
+  require_shape(tensor, shape_of(rule, config), file);
+  require_floats(tensor, config, file);
+}
+
+void require_all(const std::set<std::string_view>& present, const ModelConfig& config,
+                 const std::string& file) {
+  for (const TensorRule& rule : config.family->tensors) {
+    if (rule.presence == Presence::optional) continue;
+    if (rule.presence == Presence::unless_tied && config.tied_embeddings) continue;
+    const std::uint32_t layers = is_per_layer(rule.hf_name) ? config[Quantity::blocks] : 1;
+    for (std::uint32_t layer = 0; layer < layers; ++layer) {
+      const std::string name = with_layer(rule.hf_name, layer);
+      if (!present.contains(name))
+        throw BadFileError({.file = file, .tensor = name}, "this tensor is missing");
+    }
+  }
+}
+
 std::unique_ptr<WeightSource> present_as_gguf(std::unique_ptr<WeightSource> weights,
                                               const ModelConfig& config) {
   const WeightSource& source = *weights;
@@ -263,7 +279,7 @@ std::unique_ptr<WeightSource> present_as_gguf(std::unique_ptr<WeightSource> weig
     const TensorDescriptor& tensor = source.tensors()[i];
     if (is_ignored_tensor(tensor.name)) continue;
     const Match found = match(tensor, config, source.name());
-    check_tensor(tensor, found, config, source.name());
+    check_match(tensor, found, config, source.name());
     if (found.part == Part::whole) present.insert(tensor.name);
     presented->add(presented_tensor(tensor, found), {i, rows_per_head(found, config)});
   }

@@ -79,4 +79,17 @@ void add_chat_template_metadata(const fs::path& folder, const json::JsonObject& 
   if (standard != templates.end()) metadata.set("tokenizer.chat_template", standard->text);
 }
 
+json::Value chat_template_config(const gguf::Metadata& metadata) {
+  const auto standard = metadata.text("tokenizer.chat_template");
+  const auto* names = metadata.texts("tokenizer.chat_templates");
+  if (names == nullptr) return standard ? json::Value(*standard) : json::Value();
+  json::Value templates = json::Value::array();
+  if (standard) templates.push_back({{"name", kDefault}, {"template", *standard}});
+  for (const std::string& name : *names) {
+    if (const auto text = metadata.text("tokenizer.chat_template." + name))
+      templates.push_back({{"name", name}, {"template", *text}});
+  }
+  return templates;
+}
+
 }  // namespace tessera::model

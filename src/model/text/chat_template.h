@@ -15,4 +15,8 @@ namespace tessera::model {
 void add_chat_template_metadata(const std::filesystem::path& folder, const json::JsonObject& tokenizer_config,
                                 gguf::Metadata& metadata);
 
+/// The inverse: the value of "chat_template" in tokenizer_config.json, one text or a list of named ones; null
+/// when there is none.
+json::Value chat_template_config(const gguf::Metadata& metadata);
+
 }  // namespace tessera::model

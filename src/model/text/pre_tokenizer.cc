@@ -5,10 +5,13 @@
 
 #include <algorithm>
 #include <array>
+#include <cassert>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "foundation/base/printable.h"
+#include "model/text/pre_tokenizer_kinds.h"
 
 namespace tessera::model {
 namespace {
@@ -30,6 +33,8 @@ constexpr std::string_view kQwen2Split =
     R"(Split (?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
 constexpr std::string_view kTekkenSplit =
     R"(Split [^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
+
+constexpr std::string_view kAnyEnd = "...";
 
 /// One row per pre-tokenizer that the supported families use. Several published names stand for the same
 /// steps (qwen2 and deepseek-r1-qwen, smollm and starcoder); the runtime treats them alike, and the table has
@@ -107,7 +112,6 @@ std::vector<std::string> steps_of(const json::Value& pre_tokenizer) {
 }
 
 bool matches(std::string_view expected, std::string_view step) {
-  constexpr std::string_view kAnyEnd = "...";
   if (!expected.ends_with(kAnyEnd)) return expected == step;
   return step.starts_with(expected.substr(0, expected.size() - kAnyEnd.size()));
 }
@@ -119,7 +123,55 @@ bool matches(const PreTokenizer& row, WholeWords whole_words, const std::vector<
                     [](std::string_view expected, std::string_view step) { return matches(expected, step); });
 }
 
+json::Value described_byte_level(bool splits_words) {
+  return {{"type", "ByteLevel"},
+          {"add_prefix_space", false},
+          {"trim_offsets", true},
+          {"use_regex", splits_words}};
+}
+
+json::Value described_split(std::string_view expression) {
+  return {
+      {"type", "Split"}, {"pattern", {{"Regex", expression}}}, {"behavior", "Isolated"}, {"invert", false}};
+}
+
+/// The step that step_of() spells like this. What a step leaves off is the expression of `kind` that begins
+/// so.
+json::Value described_step(std::string_view step, const PreTokenizerKind& kind) {
+  constexpr std::string_view kSplit = "Split ";
+  if (step == "ByteLevel") return described_byte_level(false);
+  if (step == "ByteLevel words") return described_byte_level(true);
+  if (step == "Digits individual") return {{"type", "Digits"}, {"individual_digits", true}};
+  assert(step.starts_with(kSplit));
+  step.remove_prefix(kSplit.size());
+  if (!step.ends_with(kAnyEnd)) return described_split(step);
+  const auto whole = std::ranges::find_if(
+      kind.expressions(), [&](std::string_view expression) { return matches(step, expression); });
+  assert(whole != kind.expressions().end());
+  return described_split(*whole);
+}
+
 }  // namespace
+
+json::Value described_pre_tokenizer(std::string_view name) {
+  const PreTokenizerKind* kind = find_pre_tokenizer_kind(name);
+  assert(kind != nullptr);
+  json::Value steps = json::Value::array();
+  const auto row = std::ranges::find_if(kPreTokenizers, [&](const PreTokenizer& candidate) {
+    return find_pre_tokenizer_kind(candidate.name) == kind;
+  });
+  if (row != kPreTokenizers.end()) {
+    for (const std::string_view step : row->steps) {
+      if (!step.empty()) steps.push_back(described_step(step, *kind));
+    }
+  } else {
+    for (const std::string_view expression : kind->expressions())
+      steps.push_back(described_split(expression));
+    steps.push_back(described_byte_level(false));
+  }
+  if (steps.size() == 1) return steps.front();
+  return {{"type", "Sequence"}, {"pretokenizers", std::move(steps)}};
+}
 
 std::vector<std::string_view> told_pre_tokenizer_names() {
   std::vector<std::string_view> names;

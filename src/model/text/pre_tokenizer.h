@@ -21,4 +21,9 @@ std::string pre_tokenizer_name(const json::JsonObject& tokenizer);
 /// Every name that can be told.
 std::vector<std::string_view> told_pre_tokenizer_names();
 
+/// The inverse: a "pre_tokenizer" with the steps of a byte-level vocabulary whose kind is called `name`,
+/// which is one of pre_tokenizer_kind_names(). Steps are those published with the models where the kind can
+/// be told, else its expressions one after the other.
+json::Value described_pre_tokenizer(std::string_view name);
+
 }  // namespace tessera::model

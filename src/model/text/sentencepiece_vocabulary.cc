@@ -16,10 +16,6 @@
 namespace tessera::model {
 namespace {
 
-// The scores that llama.cpp's converter gives to tokens that SentencePiece knows nothing of.
-constexpr float kPaddingScore = -10000.0f;
-constexpr float kAddedScore = -1000.0f;
-
 sentencepiece::Model parse_message(std::span<const std::byte> bytes, const std::string& file) {
   sentencepiece::Model model;
   const bool parsed = bytes.size() <= std::numeric_limits<int>::max() &&

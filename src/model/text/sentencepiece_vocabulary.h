@@ -11,6 +11,10 @@
 
 namespace tessera::model {
 
+// The scores that llama.cpp's converter gives to tokens that SentencePiece knows nothing of.
+inline constexpr float kPaddingScore = -10000.0f;  ///< ids without a token
+inline constexpr float kAddedScore = -1000.0f;     ///< tokens added after the training
+
 /// Reads `folder`/tokenizer.model, added_tokens.json and the added tokens of tokenizer_config.json (later
 /// files override earlier ones) into a vocabulary of exactly `size` tokens: pieces beyond are left out, ids
 /// without a piece are padded. Throws BadFileError.

@@ -20,7 +20,7 @@ struct SpaceRule {
 };
 constexpr SpaceRule kTakesSpaceBehind = {{"phi-3", "phi3"}, {"<unk>", "<s>", "<|endoftext|>"}};
 
-bool takes_space_behind(const gguf::Metadata& metadata) {
+bool is_of_such_a_model(const gguf::Metadata& metadata) {
   std::string name = metadata.text("general.name").value_or("");
   std::ranges::transform(name, name.begin(),
                          [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; });
@@ -47,7 +47,7 @@ void cut(std::string_view text, const Special& special, std::vector<Fragment>& p
 }  // namespace
 
 SpecialSplitter::SpecialSplitter(const TokenTable& table, const gguf::Metadata& metadata) {
-  const bool takes_space = takes_space_behind(metadata);
+  const bool takes_space = is_of_such_a_model(metadata);
   for (std::size_t i = 0; i < table.size(); ++i) {
     const auto id = static_cast<TokenId>(i);
     const TokenType type = table.type(id);
@@ -113,6 +113,11 @@ std::vector<Fragment> SpecialSplitter::split(std::string_view text, bool control
     parts = std::move(finer);
   }
   return parts;
+}
+
+bool SpecialSplitter::takes_space_behind(TokenId token) const {
+  const auto special = std::ranges::find(specials_, token, &Special::token);
+  return special != specials_.end() && special->takes_space_behind;
 }
 
 }  // namespace tessera::model

@@ -30,6 +30,9 @@ class SpecialSplitter {
   /// out.
   std::vector<Fragment> split(std::string_view text, bool control) const;
 
+  /// Whether the white space behind this special token goes with it.
+  bool takes_space_behind(TokenId token) const;
+
  private:
   struct Special {
     std::string_view text;

@@ -225,4 +225,25 @@ std::set<std::string> named_special_tokens(const JsonObject& tokenizer_config) {
   return names;
 }
 
+json::Value special_token_config(const gguf::Metadata& metadata, const TokenTable& tokens) {
+  json::Value config = json::Value::object();
+  for (const Purpose& purpose : kNamedPurposes) {
+    const auto id = purpose.id_key.empty() ? std::nullopt : metadata.unsigned_integer(purpose.id_key);
+    if (id && *id < tokens.size())
+      config[fmt::format("{}_token", purpose.name)] = tokens.text(static_cast<TokenId>(*id));
+    const auto adds = purpose.add_key.empty() ? std::nullopt : metadata.boolean(purpose.add_key);
+    if (adds) config[fmt::format("add_{}_token", purpose.name)] = *adds;
+  }
+  return config;
+}
+
+json::Value special_token_ids(const gguf::Metadata& metadata) {
+  json::Value ids = json::Value::object();
+  for (const Purpose& purpose : kNamedPurposes) {
+    const auto id = purpose.id_key.empty() ? std::nullopt : metadata.unsigned_integer(purpose.id_key);
+    if (id) ids[fmt::format("{}_token_id", purpose.name)] = *id;
+  }
+  return ids;
+}
+
 }  // namespace tessera::model

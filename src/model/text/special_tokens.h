@@ -11,6 +11,7 @@
 
 #include "foundation/formats/gguf/metadata.h"
 #include "foundation/formats/json/json_object.h"
+#include "model/text/token_table.h"
 
 namespace tessera::model {
 
@@ -30,5 +31,12 @@ void add_special_token_metadata(const TokenizerFiles& files, std::uint32_t vocab
 /// The tokens that tokenizer_config.json names as special (bos_token, eos_token, ... and
 /// additional_special_tokens).
 std::set<std::string> named_special_tokens(const json::JsonObject& tokenizer_config);
+
+/// The inverse: "bos_token" and its kin with the spelling of the token whose id the metadata give, and
+/// "add_bos_token" and its kin where they say so.
+json::Value special_token_config(const gguf::Metadata& metadata, const TokenTable& tokens);
+
+/// The ids alone, "bos_token_id" and its kin, as config.json has them.
+json::Value special_token_ids(const gguf::Metadata& metadata);
 
 }  // namespace tessera::model

@@ -56,6 +56,8 @@ class Tokenizer {
   const TokenTable& table() const { return table_; }
   std::optional<TokenId> bos() const { return table_.bos(); }
   std::optional<TokenId> eos() const { return table_.eos(); }
+  /// Whether white space behind this special token goes with it.
+  bool takes_space_behind(TokenId token) const { return splitter_.takes_space_behind(token); }
   /// Whether encode() puts BOS in front of (EOS behind) a text.
   bool adds_bos() const { return adds_bos_; }
   bool adds_eos() const { return adds_eos_; }

@@ -85,4 +85,12 @@ void add_tokenizer_metadata(const std::filesystem::path& folder, const Family& f
   }
 }
 
+std::vector<std::string> normalizer_types(const gguf::Metadata& metadata) {
+  std::vector<std::string> types;
+  for (const NormalizerRule& rule : kNormalizers) {
+    if (metadata.boolean(rule.key).value_or(false)) types.emplace_back(rule.type);
+  }
+  return types;
+}
+
 }  // namespace tessera::model

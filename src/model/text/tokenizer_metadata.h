@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <string>
+#include <vector>
 
 #include "foundation/formats/gguf/metadata.h"
 #include "foundation/formats/json/json_object.h"
@@ -18,5 +19,8 @@ namespace tessera::model {
 void add_tokenizer_metadata(const std::filesystem::path& folder, const Family& family,
                             const json::JsonObject& config, std::uint32_t vocabulary_size,
                             const std::string& pre_tokenizer, gguf::Metadata& metadata);
+
+/// The normalizers that the metadata ask for, as tokenizer.json calls them ("NFC").
+std::vector<std::string> normalizer_types(const gguf::Metadata& metadata);
 
 }  // namespace tessera::model
