@@ -13,7 +13,7 @@
 
 #include "foundation/formats/gguf/gguf_writer.h"
 #include "model/forward/decoder_config.h"
-#include "stages/copy_tensors.h"
+#include "pipeline/convert.h"
 #include "stages/smoothed_weights.h"
 
 namespace tessera {
@@ -46,12 +46,12 @@ void make(const Options& options) {
       if (is_norm) plan.folds.push_back(outliers_of(options, rule, layer, config.embedding));
     }
   }
-  const stages::SmoothedWeights outliers(*model.weights, plan, rules, {}, ElementType::F32);
-  model.metadata.set("general.file_type", model::file_type_of_plain(ElementType::F32));
-  const auto sink = gguf::create_gguf(options.output, model.metadata,
-                                      {outliers.tensors().begin(), outliers.tensors().end()});
+  const stages::SmoothedWeights outliers(*model.weights, plan, rules, {});
+  const auto written = pipeline::plain_plan(outliers, ElementType::F32);
+  model.metadata.set("general.file_type", written.file_type);
+  const auto sink = gguf::create_gguf(options.output, model.metadata, outputs_of(written));
   SilentProgress silent;
-  stages::copy_tensors(outliers, *sink, 0, silent, StopFlag());
+  stages::encode_tensors({outliers, written, PlanImportance(), *sink}, {}, silent, StopFlag());
   sink->commit();
 }
 

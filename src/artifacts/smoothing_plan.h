@@ -23,13 +23,14 @@ struct SmoothedLinear {
   bool operator==(const SmoothedLinear&) const = default;
 };
 
-/// Of one layer. "Columns" are those of the readers, "channels" those of the carrier (smoothing_fold.h).
+/// Of one layer. Channels are those of the carrier (smoothing_fold.h).
 struct SmoothedFold {
   std::uint32_t layer = 0;
-  std::string fold;                       ///< FoldRule::name
-  std::optional<double> alpha;            ///< migration strength; empty: left alone, all scales are 1
-  std::vector<float> input_maxima = {};   ///< [columns]: of the readers' input, or the percentile asked for
-  std::vector<float> weight_maxima = {};  ///< [channels]: over all readers and the channel's columns
+  std::string fold;             ///< FoldRule::name
+  std::optional<double> alpha;  ///< migration strength; empty: left alone, all scales are 1
+  /// [channels]: largest magnitudes of the readers' input, or the percentile asked for
+  std::vector<float> input_maxima = {};
+  std::vector<float> weight_maxima = {};  ///< [channels]: over all readers
   std::vector<double> scales = {};        ///< [channels]: s
   std::vector<SmoothedLinear> linears = {};
 

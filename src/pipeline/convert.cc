@@ -8,20 +8,6 @@
 namespace tessera::pipeline {
 namespace {
 
-QuantPlan plan_of(const WeightSource& weights, ElementType type) {
-  QuantPlan plan;
-  plan.recipe = name_of(type);
-  plan.file_type = model::file_type_of_plain(type);
-  for (const TensorDescriptor& tensor : weights.tensors()) {
-    const bool is_matrix = tensor.shape.size() > 1;
-    plan.tensors.push_back({.source = tensor,
-                            .place = model::place_of(tensor.name),
-                            .target = is_matrix ? type : ElementType::F32,
-                            .reason = is_matrix ? ChoiceReason::pure : ChoiceReason::kept});
-  }
-  return plan;
-}
-
 void guard_inputs(const ConvertSettings& settings, const std::vector<gguf::PlannedFile>& files) {
   std::vector<std::filesystem::path> outputs;
   for (const auto& file : files) outputs.push_back(file.path);
@@ -42,7 +28,7 @@ ConvertReport convert_to_gguf(const ConvertSettings& settings, ProgressObserver&
   ConvertReport report;
   report.architecture = model.metadata.text("general.architecture").value_or("");
   report.type = settings.type.value_or(model::plain_type_of(*model.weights));
-  report.plan = plan_of(*model.weights, report.type);
+  report.plan = plain_plan(*model.weights, report.type);
   model.metadata.set("general.file_type", report.plan.file_type);
   const auto outputs = outputs_of(report.plan);
   const auto files = gguf::plan_gguf(settings.output, model.metadata, outputs, settings.write);
@@ -72,6 +58,20 @@ ConvertReport convert_to_folder(const ConvertSettings& settings, ProgressObserve
 }
 
 }  // namespace
+
+QuantPlan plain_plan(const WeightSource& weights, ElementType type) {
+  QuantPlan plan;
+  plan.recipe = name_of(type);
+  plan.file_type = model::file_type_of_plain(type);
+  for (const TensorDescriptor& tensor : weights.tensors()) {
+    const bool is_matrix = tensor.shape.size() > 1;
+    plan.tensors.push_back({.source = tensor,
+                            .place = model::place_of(tensor.name),
+                            .target = is_matrix ? type : ElementType::F32,
+                            .reason = is_matrix ? ChoiceReason::pure : ChoiceReason::kept});
+  }
+  return plan;
+}
 
 ConvertReport convert(const ConvertSettings& settings, ProgressObserver& progress, const StopFlag& stop) {
   return is_gguf_name(settings.output) ? convert_to_gguf(settings, progress, stop)

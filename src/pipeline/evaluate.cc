@@ -20,22 +20,21 @@
 namespace tessera::pipeline {
 namespace {
 
-void check(const EvaluateSettings& settings) {
+void check(const EvaluateSettings& settings, bool has_quantized) {
   if (settings.corpus.context < 3) throw UsageError("--ctx: at least 3 tokens are needed to score a window");
-  if (settings.coherence && !settings.quantized) {
+  if (settings.coherence && !has_quantized) {
     throw UsageError("--coherence compares the texts of two models: give the quantized one as well");
   }
 }
 
 /// One of the two models with its walk.
 struct Side {
-  /// W8A8 linears are kept, so that the figures are those of integer arithmetic.
-  Side(std::filesystem::path file, model::OpenSettings settings) : path(std::move(file)) {
-    settings.int8_linears = model::Int8Linears::kept;
-    opened = model::open_model(path, settings);
-    config = model::read_decoder_config(opened);
-    floats = std::make_unique<model::DecodedInt8Weights>(*opened.weights);
-  }
+  explicit Side(const EvaluationSubject& subject)
+      : name(subject.name),
+        files(subject.files),
+        opened(subject.model),
+        config(model::read_decoder_config(opened)),
+        floats(*opened.weights) {}
 
   void start(const model::TokenBatch& batch, const model::ForwardSettings& settings) {
     pass = std::make_unique<model::ForwardPass>(*opened.weights, config, batch, settings);
@@ -43,27 +42,28 @@ struct Side {
   }
 
   EvaluatedModel describe() const {
-    EvaluatedModel model{.path = path.string(), .size = {}, .perplexity = {}};
+    EvaluatedModel model{.path = name, .size = {}, .perplexity = {}};
     for (const auto& tensor : opened.weights->tensors()) {
       if (!model::is_scale_name(tensor.name)) model.size.weights += tensor.weights();
       model.size.tensor_bytes += tensor.bytes();
     }
-    for (const auto& file : files_of_model(path)) model.size.file_bytes += std::filesystem::file_size(file);
+    for (const auto& file : files) model.size.file_bytes += std::filesystem::file_size(file);
     return model;
   }
 
-  std::filesystem::path path;
-  model::OpenedModel opened;
+  std::string name;
+  std::vector<std::filesystem::path> files;
+  const model::OpenedModel& opened;
   model::DecoderConfig config;
-  std::unique_ptr<WeightSource> floats;  ///< the weights, those of W8A8 linears decoded
+  model::DecodedInt8Weights floats;  ///< the weights, those of W8A8 linears decoded
   std::unique_ptr<model::ForwardPass> pass;
 };
 
 void require_same_model(const Side& original, const Side& quantized, const model::Tokenizer& tokenizer,
                         const model::Tokenizer& other) {
   const auto fail = [&](const std::string& difference) {
-    throw BadFileError({.file = quantized.path.string()},
-                       fmt::format("{} is not its original: {}", original.path.string(), difference));
+    throw BadFileError({.file = quantized.name},
+                       fmt::format("{} is not its original: {}", original.name, difference));
   };
   if (original.config.layers != quantized.config.layers) {
     fail(fmt::format("it has {} layers, not {}", original.config.layers, quantized.config.layers));
@@ -100,12 +100,12 @@ std::vector<TensorError> compare_tensors(const Side& original, const Side& quant
                                          std::optional<std::uint32_t> layer,
                                          const CalibrationStatistics& statistics, int threads) {
   std::vector<TensorError> errors;
-  const auto& weights = *quantized.floats;
+  const auto& weights = quantized.floats;
   for (std::size_t i = 0; i < weights.tensors().size(); ++i) {
     const auto& tensor = weights.tensors()[i];
     if (tensor.shape.size() < 2 || model::place_of(tensor.name).layer != layer) continue;
-    errors.push_back(stages::compare_tensor(*original.floats, weights, i,
-                                            importance_of(statistics, tensor.name), threads));
+    errors.push_back(
+        stages::compare_tensor(original.floats, weights, i, importance_of(statistics, tensor.name), threads));
     errors.back().original_type = stored_type(original, tensor.name);
     errors.back().quantized_type = stored_type(quantized, tensor.name);
   }
@@ -138,8 +138,8 @@ void walk(Side& original, Side* quantized, int threads, LayerProgress& progress,
 void score(Side& original, Side* quantized, const StopFlag& stop, Evaluation& evaluation) {
   WindowScorer scorer({.windows = evaluation.windows,
                        .context = evaluation.context,
-                       .original = original.path.string(),
-                       .quantized = quantized != nullptr ? quantized->path.string() : ""});
+                       .original = original.name,
+                       .quantized = quantized != nullptr ? quantized->name : ""});
   stages::score_windows(*original.pass, quantized != nullptr ? quantized->pass.get() : nullptr, stop, scorer);
   evaluation.scored_tokens = scorer.scores().size();
   evaluation.original.perplexity = original_perplexity(scorer.scores());
@@ -164,15 +164,16 @@ void warn_of_rounding(kernels::Precision precision, const Evaluation& evaluation
 
 }  // namespace
 
-Evaluation evaluate(const EvaluateSettings& settings, ProgressObserver& progress, const StopFlag& stop) {
-  check(settings);
-  Side original(settings.model, settings.open);
+Evaluation evaluate(const EvaluationSubject& model, const EvaluationSubject* other,
+                    const EvaluateSettings& settings, ProgressObserver& progress, const StopFlag& stop) {
+  check(settings, other != nullptr);
+  Side original(model);
   std::optional<Side> quantized;
-  const auto tokenizer = model::make_tokenizer(original.opened.metadata, settings.model.string());
-  if (settings.quantized) {
-    quantized.emplace(*settings.quantized, settings.open);
+  const auto tokenizer = model::make_tokenizer(original.opened.metadata, original.name);
+  if (other != nullptr) {
+    quantized.emplace(*other);
     require_same_model(original, *quantized, *tokenizer,
-                       *model::make_tokenizer(quantized->opened.metadata, settings.quantized->string()));
+                       *model::make_tokenizer(quantized->opened.metadata, quantized->name));
   }
   const auto windows = model::read_windows(settings.corpus, *tokenizer, progress);
   const model::TokenBatch batch{windows.tokens, windows.context};
@@ -202,6 +203,20 @@ Evaluation evaluate(const EvaluateSettings& settings, ProgressObserver& progress
         measure_coherence(original.opened, quantized->opened, *settings.coherence, progress, stop);
   }
   return evaluation;
+}
+
+Evaluation evaluate(const EvaluateSettings& settings, ProgressObserver& progress, const StopFlag& stop) {
+  const auto model = open_for_evaluation(settings.model, settings.open);
+  const EvaluationSubject original{settings.model.string(), model, files_of_model(settings.model)};
+  if (!settings.quantized) return evaluate(original, nullptr, settings, progress, stop);
+  const auto other = open_for_evaluation(*settings.quantized, settings.open);
+  const EvaluationSubject quantized{settings.quantized->string(), other, files_of_model(*settings.quantized)};
+  return evaluate(original, &quantized, settings, progress, stop);
+}
+
+model::OpenedModel open_for_evaluation(const std::filesystem::path& path, model::OpenSettings settings) {
+  settings.int8_linears = model::Int8Linears::kept;
+  return model::open_model(path, settings);
 }
 
 }  // namespace tessera::pipeline

@@ -7,6 +7,8 @@
 
 #include <filesystem>
 #include <optional>
+#include <string>
+#include <vector>
 
 #include "artifacts/evaluation.h"
 #include "foundation/base/progress.h"
@@ -33,8 +35,23 @@ struct EvaluateSettings {
   std::optional<CoherenceSettings> coherence = std::nullopt;
 };
 
+/// A model that is open already.
+struct EvaluationSubject {
+  std::string name;  ///< in messages and reports
+  const model::OpenedModel& model;
+  std::vector<std::filesystem::path> files = {};  ///< whose sizes count
+};
+
+/// Opens a model as evaluate() does: W8A8 linears are kept, so that figures are those of integer arithmetic.
+model::OpenedModel open_for_evaluation(const std::filesystem::path& path, model::OpenSettings settings);
+
 /// Throws UsageError, BadFileError (also when the two models have different vocabularies), IoError or
 /// InterruptedError.
 Evaluation evaluate(const EvaluateSettings& settings, ProgressObserver& progress, const StopFlag& stop);
+
+/// The same of models that are open; `quantized` may be nullptr. What `settings` says of models does not
+/// count.
+Evaluation evaluate(const EvaluationSubject& original, const EvaluationSubject* quantized,
+                    const EvaluateSettings& settings, ProgressObserver& progress, const StopFlag& stop);
 
 }  // namespace tessera::pipeline

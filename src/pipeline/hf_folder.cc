@@ -21,22 +21,6 @@ namespace fs = std::filesystem;
 
 bool is_integer(const TensorDescriptor& tensor) { return tensor.type == ElementType::I8; }
 
-/// The type of all floats where the settings leave it open.
-ElementType type_of(const WeightSource& weights) {
-  bool all_float32 = true;
-  for (const TensorDescriptor& tensor : weights.tensors()) {
-    if (tensor.shape.size() < 2 || is_integer(tensor)) continue;
-    if (info(tensor.type).quantized) {
-      throw UsageError(
-          fmt::format("{}: tensor '{}' is stored as {}, which a Hugging Face folder cannot hold; say "
-                      "with --type f16, bf16 or f32 what to decode it to",
-                      weights.name(), tensor.name, name_of(tensor.type)));
-    }
-    all_float32 = all_float32 && tensor.type == ElementType::F32;
-  }
-  return all_float32 ? ElementType::F32 : model::plain_type_of(weights);
-}
-
 QuantPlan plan_of(const WeightSource& hf_weights, ElementType type) {
   QuantPlan plan;
   plan.recipe = name_of(type);
@@ -68,13 +52,27 @@ std::vector<WrittenFile> files_in(const fs::path& folder) {
 
 }  // namespace
 
+ElementType own_type_of(const WeightSource& weights) {
+  bool all_float32 = true;
+  for (const TensorDescriptor& tensor : weights.tensors()) {
+    if (tensor.shape.size() < 2 || is_integer(tensor)) continue;
+    if (info(tensor.type).quantized) {
+      throw UsageError(
+          fmt::format("{}: tensor '{}' is stored as {}, which is no plain float; say "
+                      "with --type f16, bf16 or f32 what to decode it to",
+                      weights.name(), tensor.name, name_of(tensor.type)));
+    }
+    all_float32 = all_float32 && tensor.type == ElementType::F32;
+  }
+  return all_float32 ? ElementType::F32 : model::plain_type_of(weights);
+}
+
 HfFolderReport write_hf_folder(const WeightSource& weights, const model::OpenedModel& model,
                                const HfFolderSettings& settings, ProgressObserver& progress,
                                const StopFlag& stop) {
   guard_input(settings);
   HfFolderReport report;
-  report.type = settings.type.value_or(ElementType::F16);
-  if (!settings.type) report.type = type_of(weights);
+  report.type = settings.type ? *settings.type : own_type_of(weights);
   FolderFiles files = folder_files(weights, model, settings.input, progress);
   const auto hf_weights = model::present_as_hf(weights, model::read_model_config(files.config_object()));
   const bool has_integers = std::ranges::any_of(hf_weights->tensors(), is_integer);

@@ -27,8 +27,8 @@ namespace tessera::pipeline {
 struct HfFolderSettings {
   std::filesystem::path input;   ///< Hugging Face folder or GGUF file that the model was opened from
   std::filesystem::path output;  ///< folder to make; it does not exist yet, or is empty
-  /// F32, F16 or BF16 for all weights but 8-bit linears, and for their scales. Empty: F32 when no matrix is
-  /// stored in 16 bits, else the 16-bit type of model::plain_type_of.
+  /// F32, F16 or BF16 for all weights but 8-bit linears, and for their scales. Empty:
+  /// own_type_of the weights.
   std::optional<ElementType> type = std::nullopt;
   /// Largest size of one weight file in bytes, as transformers has it; 0: a single file.
   std::uint64_t shard_max_bytes = 5'000'000'000;
@@ -36,6 +36,10 @@ struct HfFolderSettings {
   json::Value quantization_config = nullptr;
   stages::EncodeSettings encode = {};
 };
+
+/// F32 when no matrix is stored in 16 bits, else the 16-bit type of model::plain_type_of. Throws UsageError
+/// where matrices are quantized.
+ElementType own_type_of(const WeightSource& weights);
 
 struct WrittenFile {
   std::filesystem::path path;

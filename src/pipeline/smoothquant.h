@@ -54,7 +54,7 @@ struct SmoothQuantReport {
   ElementType type = ElementType::F16;  ///< of floats in the output
   std::string settings;                 ///< as one line
   SmoothingPlan plan;
-  std::uint64_t bytes = 0;  ///< of all tensors in the output
+  std::uint64_t bytes = 0;  ///< of all files of the output
   std::vector<ProvenanceFile> provenance;
   std::optional<SmoothQuantEvaluations> evaluations;
   std::vector<StepTime> times;
@@ -62,6 +62,11 @@ struct SmoothQuantReport {
 
 /// How options and reports call the form.
 std::string_view name_of(SmoothQuantSettings::Output form);
+
+/// Refuses names of further files to write: inputs of the run, and places where nothing can be written.
+/// Throws UsageError.
+void check_other_outputs(const SmoothQuantSettings& settings,
+                         const std::vector<std::filesystem::path>& outputs);
 
 /// Throws UsageError, BadFileError, IoError or InterruptedError; then nothing is left at the output's place,
 /// and what the walk has finished in OUTPUT.work.

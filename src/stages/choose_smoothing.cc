@@ -260,7 +260,7 @@ SmoothedFold choose_smoothing(const WeightSource& source, const FoldInput& input
   SmoothedFold fold{.layer = input.layer,
                     .fold = std::string(input.rule.name),
                     .alpha = {},
-                    .input_maxima = input.magnitudes.maxima,
+                    .input_maxima = trial.input_maxima(),
                     .weight_maxima = trial.weight_maxima(),
                     .scales = {},
                     .linears = {}};
@@ -268,7 +268,7 @@ SmoothedFold choose_smoothing(const WeightSource& source, const FoldInput& input
   candidates.push_back(trial.candidate({}, std::vector<double>(input.channels, 1.0)));
   for (const double alpha : alphas_of(strength)) {
     candidates.push_back(
-        trial.candidate(alpha, smoothing_scales(trial.input_maxima(), fold.weight_maxima, alpha)));
+        trial.candidate(alpha, smoothing_scales(fold.input_maxima, fold.weight_maxima, alpha)));
   }
   const auto readers = trial.run(candidates);
   const bool searched = strength.kind == SmoothingStrength::Kind::automatic;

@@ -7,9 +7,7 @@
 
 #include "foundation/base/error.h"
 #include "foundation/base/printable.h"
-#include "foundation/codecs/codec.h"
 #include "foundation/codecs/decode_finite.h"
-#include "foundation/kernels/squared_error.h"
 #include "foundation/kernels/vector_math.h"
 #include "model/architecture/tensor_name.h"
 
@@ -23,8 +21,7 @@ bool is_plain_float(ElementType type) {
 }  // namespace
 
 SmoothedWeights::SmoothedWeights(const WeightSource& base, const SmoothingPlan& plan,
-                                 std::span<const model::FoldRule> rules, const model::HeadShape& heads,
-                                 std::optional<ElementType> type)
+                                 std::span<const model::FoldRule> rules, const model::HeadShape& heads)
     : base_(base), tensors_(base.tensors().begin(), base.tensors().end()), factors_(tensors_.size()) {
   for (const SmoothedFold& fold : plan.folds) {
     if (!fold.alpha) continue;
@@ -44,7 +41,7 @@ SmoothedWeights::SmoothedWeights(const WeightSource& base, const SmoothingPlan& 
           "take the model that this one was quantized from",
           base.name(), printable(tensors_[i].name), name_of(tensors_[i].type)));
     }
-    if (type && tensors_[i].shape.size() > 1) tensors_[i].type = *type;
+    tensors_[i].type = ElementType::F32;
   }
 }
 
@@ -72,24 +69,14 @@ std::span<const std::byte> SmoothedWeights::stored_rows(std::size_t tensor, RowR
   const auto stored = base_.stored_rows(tensor, rows, scratch);
   if (!factors.any()) return stored;
   const auto columns = static_cast<std::size_t>(tensors_[tensor].columns());
-  std::vector<float> weights(static_cast<std::size_t>(rows.count) * columns);
+  std::vector<std::byte> result(static_cast<std::size_t>(rows.count) * columns * sizeof(float));
+  const std::span weights(reinterpret_cast<float*>(result.data()), result.size() / sizeof(float));
   codecs::decode_finite(base_, tensor, rows.first * columns, stored, weights);
   for (std::size_t r = 0; r < rows.count; ++r) {
-    const auto row = kernels::row_of(std::span(weights), r, columns);
+    const auto row = kernels::row_of(weights, r, columns);
     const float of_row = factors.rows.empty() ? 1 : factors.rows[rows.first + r];
     for (std::size_t c = 0; c < columns; ++c)
       row[c] *= factors.columns.empty() ? of_row : of_row * factors.columns[c];
-  }
-  const auto& codec = codecs::codec_for(tensors_[tensor].type);
-  std::vector<std::byte> result(rows.count * row_bytes(tensors_[tensor].type, columns));
-  codec.encode({weights, columns, {}}, result);
-  codec.decode(result, weights);
-  if (const auto bad = kernels::find_non_finite(weights)) {
-    throw BadFileError(
-        {.file = base_.name(), .tensor = printable(tensors_[tensor].name)},
-        fmt::format("smoothed, the weight at row {}, column {} is beyond the range of {}; "
-                    "write the output in a wider type (--type bf16 or f32)",
-                    rows.first + *bad / columns, *bad % columns, name_of(tensors_[tensor].type)));
   }
   scratch = std::move(result);
   return scratch;

@@ -1,10 +1,10 @@
 // A model with its smoothing folded in: mathematically the model it stands before.
 //
 // Rows of carriers are divided and columns of readers multiplied as they are read, so nothing is held but the
-// factors. A weight of a value projection is both: reader of one fold, carrier of the next.
+// factors. What changes appears as F32. A weight of a value projection is both: reader of one fold, carrier
+// of the next.
 #pragma once
 
-#include <optional>
 #include <vector>
 
 #include "artifacts/smoothing_plan.h"
@@ -15,14 +15,13 @@ namespace tessera::stages {
 
 class SmoothedWeights final : public WeightSource {
  public:
-  /// `base` outlives it; its architecture has `rules`. Matrices that change are given in `type`, or as they
-  /// are stored: F32, F16 or BF16, others throw UsageError naming the tensor.
+  /// `base` outlives it; its architecture has `rules`. Matrices that change must be stored as F32, F16 or
+  /// BF16, others throw UsageError naming the tensor.
   SmoothedWeights(const WeightSource& base, const SmoothingPlan& plan, std::span<const model::FoldRule> rules,
-                  const model::HeadShape& heads, std::optional<ElementType> type = std::nullopt);
+                  const model::HeadShape& heads);
 
   const std::string& name() const override { return base_.name(); }
   std::span<const TensorDescriptor> tensors() const override { return tensors_; }
-  /// Throws BadFileError where a weight leaves the range of its type.
   std::span<const std::byte> stored_rows(std::size_t tensor, RowRange rows,
                                          std::vector<std::byte>& scratch) const override;
   void discard(std::size_t tensor, RowRange rows) const override { base_.discard(tensor, rows); }

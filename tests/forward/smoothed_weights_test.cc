@@ -62,13 +62,12 @@ class SmoothedModel : public ::testing::TestWithParam<std::string> {
 
 TEST_P(SmoothedModel, HasTheLogitsOfTheOriginal) {
   const auto& original = *golden.model.weights;
-  const stages::SmoothedWeights smoothed(original, wild_plan(), rules(), heads(), ElementType::F32);
+  const stages::SmoothedWeights smoothed(original, wild_plan(), rules(), heads());
   EXPECT_LT(testing::relative_error(logits_of(golden, original), logits_of(golden, smoothed)), 1e-4);
 }
 
 TEST_P(SmoothedModel, ReadsTheSameInPieces) {
-  const stages::SmoothedWeights smoothed(*golden.model.weights, wild_plan(), rules(), heads(),
-                                         ElementType::F32);
+  const stages::SmoothedWeights smoothed(*golden.model.weights, wild_plan(), rules(), heads());
   std::vector<std::byte> scratch, row_scratch;
   for (std::size_t i = 0; i < smoothed.tensors().size(); ++i) {
     const auto& tensor = smoothed.tensors()[i];
@@ -103,15 +102,6 @@ TEST(SmoothedWeights, RefuseQuantizedMatrices) {
   fill(source, ElementType::Q8_0);
   EXPECT_THROW(stages::SmoothedWeights(source, {{attention_fold(2)}}, model::smoothing_folds("llama"), {}),
                UsageError);
-}
-
-TEST(SmoothedWeights, RefuseToLeaveTheRangeOfTheirType) {
-  testing::MemorySource source;
-  fill(source, ElementType::F16);
-  const stages::SmoothedWeights smoothed(source, {{attention_fold(3e4)}}, model::smoothing_folds("llama"),
-                                         {});
-  std::vector<std::byte> scratch;
-  EXPECT_THROW(smoothed.stored_rows(1, {0, 1}, scratch), BadFileError);
 }
 
 TEST(SmoothedWeights, ChangeNothingWhereAFoldIsLeftAlone) {

@@ -62,6 +62,22 @@ Int8Scheme read_group(const JsonObject& group) {
   return {read_static_inputs(group.object("input_activations"))};
 }
 
+/// Symmetric int8 codes. Dynamic scales are observed by nobody.
+json::Value int8_arguments(const char* strategy, bool is_dynamic) {
+  return {{"num_bits", 8},
+          {"type", "int"},
+          {"symmetric", true},
+          {"strategy", strategy},
+          {"dynamic", is_dynamic},
+          {"observer", is_dynamic ? json::Value(nullptr) : json::Value("memoryless_minmax")},
+          {"observer_kwargs", json::Value::object()},
+          {"group_size", nullptr},
+          {"block_structure", nullptr},
+          {"actorder", nullptr},
+          {"scale_dtype", nullptr},
+          {"zp_dtype", nullptr}};
+}
+
 }  // namespace
 
 Int8Scheme read_int8_scheme(const JsonObject& quantization) {
@@ -81,6 +97,25 @@ Int8Scheme read_int8_scheme(const JsonObject& quantization) {
   }
   if (!scheme) quantization.fail("config_groups", "has no group");
   return *scheme;
+}
+
+json::Value to_quantization_config(const Int8Scheme& scheme) {
+  const json::Value group = {{"targets", {"Linear"}},
+                             {"weights", int8_arguments("channel", false)},
+                             {"input_activations", scheme.static_inputs ? int8_arguments("tensor", false)
+                                                                        : int8_arguments("token", true)},
+                             {"output_activations", nullptr},
+                             {"format", "int-quantized"}};
+  return {{"quant_method", "compressed-tensors"},
+          {"format", "int-quantized"},
+          {"quantization_status", "compressed"},
+          {"config_groups", {{"group_0", group}}},
+          {"ignore", {"lm_head"}},
+          {"global_compression_ratio", nullptr},
+          {"kv_cache_scheme", nullptr},
+          {"sparsity_config", json::Value::object()},
+          {"transform_config", json::Value::object()},
+          {"version", "0.17.1"}};
 }
 
 }  // namespace tessera::model

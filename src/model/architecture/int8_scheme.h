@@ -26,4 +26,8 @@ struct Int8Scheme {
 /// caches, sparsity, transforms.
 Int8Scheme read_int8_scheme(const json::JsonObject& quantization);
 
+/// The same the other way round, with all keys that compressed-tensors 0.17 writes; lm_head is what the
+/// linears' group leaves out.
+json::Value to_quantization_config(const Int8Scheme& scheme);
+
 }  // namespace tessera::model

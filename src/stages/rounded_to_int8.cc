@@ -1,4 +1,4 @@
-#include "stages/int8_linears.h"
+#include "stages/rounded_to_int8.h"
 
 #include <fmt/format.h>
 
@@ -45,7 +45,7 @@ bool is_int8_linear(const TensorDescriptor& tensor) {
          model::place_of(tensor.name).layer.has_value();
 }
 
-Int8Linears::Int8Linears(const WeightSource& base, const Int8Settings& settings)
+RoundedToInt8::RoundedToInt8(const WeightSource& base, const Int8Settings& settings)
     : base_(base), scale_type_(settings.scale_type) {
   for (std::size_t i = 0; i < base.tensors().size(); ++i) {
     const TensorDescriptor& tensor = base.tensors()[i];
@@ -69,21 +69,21 @@ Int8Linears::Int8Linears(const WeightSource& base, const Int8Settings& settings)
   }
 }
 
-void Int8Linears::add(TensorDescriptor descriptor, Origin origin) {
+void RoundedToInt8::add(TensorDescriptor descriptor, Origin origin) {
   tensors_.push_back(std::move(descriptor));
   origins_.push_back(origin);
 }
 
 // Upwards: the largest weight then has the code 127 or less.
-float Int8Linears::rounded(float scale) const {
+float RoundedToInt8::rounded(float scale) const {
   if (scale_type_ == ElementType::F16) return rounded_up(scale, half_from_float, float_from_half);
   if (scale_type_ == ElementType::BF16) return rounded_up(scale, bfloat16_from_float, float_from_bfloat16);
   return scale;
 }
 
 template <class Take>
-void Int8Linears::for_each_row(std::size_t matrix, RowRange rows, std::vector<std::byte>& scratch,
-                               const Take& take) const {
+void RoundedToInt8::for_each_row(std::size_t matrix, RowRange rows, std::vector<std::byte>& scratch,
+                                 const Take& take) const {
   const auto columns = static_cast<std::size_t>(base_.tensors()[matrix].columns());
   const std::uint64_t step = std::max<std::uint64_t>(1, kPieceWeights / columns);
   std::vector<float> weights;
@@ -100,8 +100,8 @@ void Int8Linears::for_each_row(std::size_t matrix, RowRange rows, std::vector<st
   }
 }
 
-std::span<const std::byte> Int8Linears::stored_rows(std::size_t tensor, RowRange rows,
-                                                    std::vector<std::byte>& scratch) const {
+std::span<const std::byte> RoundedToInt8::stored_rows(std::size_t tensor, RowRange rows,
+                                                      std::vector<std::byte>& scratch) const {
   const Origin& origin = origins_[tensor];
   if (origin.part == Part::original) return base_.stored_rows(origin.tensor, rows, scratch);
   if (origin.part == Part::input_scale) {
@@ -132,7 +132,7 @@ std::span<const std::byte> Int8Linears::stored_rows(std::size_t tensor, RowRange
   return scratch;
 }
 
-void Int8Linears::discard(std::size_t tensor, RowRange rows) const {
+void RoundedToInt8::discard(std::size_t tensor, RowRange rows) const {
   const Origin& origin = origins_[tensor];
   if (origin.part == Part::original || origin.part == Part::codes) base_.discard(origin.tensor, rows);
 }

@@ -1,4 +1,4 @@
-#include "stages/int8_linears.h"
+#include "stages/rounded_to_int8.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -42,11 +42,11 @@ std::vector<T> all_of(const WeightSource& source, const std::string& name) {
   return values;
 }
 
-TEST(Int8Linears, DecodeToWithinHalfAStepOfEveryWeight) {
+TEST(RoundedToInt8, DecodeToWithinHalfAStepOfEveryWeight) {
   const auto weights = weights_with_odd_rows();
   const Model model(weights);
   for (const auto type : {ElementType::F32, ElementType::BF16, ElementType::F16}) {
-    const Int8Linears int8(model.source, {.scale_type = type});
+    const RoundedToInt8 int8(model.source, {.scale_type = type});
     const auto codes = all_of<std::int8_t>(int8, "blk.0.attn_q.weight");
     const auto scales = all_of<float>(int8, "blk.0.attn_q.weight_scale");
     ASSERT_EQ(scales.size(), kRows);
@@ -58,10 +58,10 @@ TEST(Int8Linears, DecodeToWithinHalfAStepOfEveryWeight) {
   }
 }
 
-TEST(Int8Linears, UseTheWholeRangeOfCodes) {
+TEST(RoundedToInt8, UseTheWholeRangeOfCodes) {
   const auto weights = testing::normal_weights(kRows * kColumns, 3);
   const Model model(weights);
-  const auto codes = all_of<std::int8_t>(Int8Linears(model.source, {}), "blk.0.attn_q.weight");
+  const auto codes = all_of<std::int8_t>(RoundedToInt8(model.source, {}), "blk.0.attn_q.weight");
   for (std::uint64_t row = 0; row < kRows; ++row) {
     int largest = 0;
     for (std::uint64_t c = 0; c < kColumns; ++c)
@@ -70,11 +70,12 @@ TEST(Int8Linears, UseTheWholeRangeOfCodes) {
   }
 }
 
-TEST(Int8Linears, HaveScalesThatTheTypeOfTheFileHolds) {
+TEST(RoundedToInt8, HaveScalesThatTheTypeOfTheFileHolds) {
   const Model model(weights_with_odd_rows());
-  const auto exact = all_of<float>(Int8Linears(model.source, {}), "blk.0.attn_q.weight_scale");
+  const auto exact = all_of<float>(RoundedToInt8(model.source, {}), "blk.0.attn_q.weight_scale");
   for (const auto type : {ElementType::BF16, ElementType::F16}) {
-    auto scales = all_of<float>(Int8Linears(model.source, {.scale_type = type}), "blk.0.attn_q.weight_scale");
+    auto scales =
+        all_of<float>(RoundedToInt8(model.source, {.scale_type = type}), "blk.0.attn_q.weight_scale");
     std::vector<std::byte> stored(row_bytes(type, kRows));
     codecs::codec_for(type).encode({scales, kRows, {}}, stored);
     std::vector<float> read(kRows);
@@ -87,18 +88,18 @@ TEST(Int8Linears, HaveScalesThatTheTypeOfTheFileHolds) {
   }
 }
 
-TEST(Int8Linears, KeepWhatIsNoLinearOfALayer) {
+TEST(RoundedToInt8, KeepWhatIsNoLinearOfALayer) {
   const auto weights = weights_with_odd_rows();
   const Model model(weights);
-  const Int8Linears int8(model.source, {});
+  const RoundedToInt8 int8(model.source, {});
   EXPECT_EQ(all_of<float>(int8, "token_embd.weight"), weights);
   EXPECT_EQ(int8.tensors()[int8.find("blk.0.attn_norm.weight").value()].type, ElementType::F32);
   EXPECT_EQ(int8.tensors().size(), 4u);
 }
 
-TEST(Int8Linears, GiveTheSameCodesRowByRow) {
+TEST(RoundedToInt8, GiveTheSameCodesRowByRow) {
   const Model model(weights_with_odd_rows());
-  const Int8Linears int8(model.source, {});
+  const RoundedToInt8 int8(model.source, {});
   const auto all = all_of<std::int8_t>(int8, "blk.0.attn_q.weight");
   const auto tensor = int8.find("blk.0.attn_q.weight").value();
   std::vector<std::byte> scratch;
@@ -108,16 +109,16 @@ TEST(Int8Linears, GiveTheSameCodesRowByRow) {
   }
 }
 
-TEST(Int8Linears, HaveAnInputScaleWhereActivationsAreStatic) {
+TEST(RoundedToInt8, HaveAnInputScaleWhereActivationsAreStatic) {
   const Model model(weights_with_odd_rows());
-  const Int8Linears int8(model.source, {.input_maxima = {{"blk.0.attn_q.weight", 12.7f}}});
+  const RoundedToInt8 int8(model.source, {.input_maxima = {{"blk.0.attn_q.weight", 12.7f}}});
   EXPECT_FLOAT_EQ(all_of<float>(int8, "blk.0.attn_q.input_scale").at(0), 0.1f);
 }
 
-TEST(Int8Linears, RefuseStaticActivationsThatWereNeverSeen) {
+TEST(RoundedToInt8, RefuseStaticActivationsThatWereNeverSeen) {
   const Model model(weights_with_odd_rows());
-  EXPECT_THROW(Int8Linears(model.source, {.input_maxima = {{"blk.0.attn_q.weight", 0.0f}}}), UsageError);
-  EXPECT_THROW(Int8Linears(model.source, {.input_maxima = {{"blk.1.attn_q.weight", 1.0f}}}), UsageError);
+  EXPECT_THROW(RoundedToInt8(model.source, {.input_maxima = {{"blk.0.attn_q.weight", 0.0f}}}), UsageError);
+  EXPECT_THROW(RoundedToInt8(model.source, {.input_maxima = {{"blk.1.attn_q.weight", 1.0f}}}), UsageError);
 }
 
 }  // namespace

@@ -27,10 +27,10 @@ struct Int8Settings {
   std::map<std::string, float> input_maxima = {};
 };
 
-class Int8Linears final : public WeightSource {
+class RoundedToInt8 final : public WeightSource {
  public:
   /// `base` outlives it. Throws UsageError when a matrix has no input maximum, or 0, though others have one.
-  Int8Linears(const WeightSource& base, const Int8Settings& settings);
+  RoundedToInt8(const WeightSource& base, const Int8Settings& settings);
 
   const std::string& name() const override { return base_.name(); }
   std::span<const TensorDescriptor> tensors() const override { return tensors_; }
