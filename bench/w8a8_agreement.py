@@ -64,7 +64,7 @@ class Agreement(Workshop):
             json.dump([[bos, *tokens[start + 1:start + CONTEXT]] for start in starts], file)
         return output
 
-    def folder(self, model, activations):
+    def quantized(self, model, activations):
         """The W8A8 folder of a model."""
         a = self.arguments
         source, folder = self.path(os.path.basename(model)), self.path(f"{os.path.basename(model)}-{activations}")
@@ -78,7 +78,7 @@ class Agreement(Workshop):
     def compare(self, model, activations, text):
         """Cells of the table, and whether the two agree."""
         a = self.arguments
-        folder = self.folder(model, activations)
+        folder = self.quantized(model, activations)
         report = json.loads(run_for_output([
             a.program, "evaluate", model, folder, "-f", text, "--ctx", CONTEXT, "--samples", a.chunks, "--precision",
             a.precision, "--threads", a.threads, "--quiet", "--json"])[0])
