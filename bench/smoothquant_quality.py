@@ -52,8 +52,7 @@ def figures(arguments, workshop, original, model, text):
                   "--report", report])
     with open(report) as file:
         evaluation = json.load(file)
-    return (evaluation["original"]["perplexity"]["value"], evaluation["quantized"]["perplexity"]["value"],
-            evaluation["change"]["kl_divergence"]["value"])
+    return evaluation["perplexity_original"], evaluation["perplexity_quantized"], evaluation["kl_divergence_mean"]
 
 
 def judge(arguments, workshop, name, model):

@@ -23,9 +23,10 @@ LIMIT_PERCENT = 1.0
 CONTEXT = 512
 
 
-def parse_arguments():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def parse_arguments(description=__doc__):
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--program", default="build/tessera")
+    parser.add_argument("--tools", default="build/bench", help="folder with make_outlier_model, where one is wanted")
     parser.add_argument("--models", nargs="+", default=[f"{MODELS}/tiny", f"{MODELS}/small"])
     parser.add_argument("--texts", nargs="+", default=[f"{DATA}/wiki.test.txt", f"{DATA}/books.test.txt"])
     parser.add_argument("--calibration", default=f"{DATA}/books.calibration.txt", help="gives the static scales")

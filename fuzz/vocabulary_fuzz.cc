@@ -1,4 +1,5 @@
-// A tokenizer made of arbitrary metadata: refused with BadFileError, or it encodes.
+// A tokenizer made of arbitrary metadata: refused with BadFileError, or it encodes. So are the files that a
+// Hugging Face folder has for it.
 //
 // The input is lines. The first is tokenizer.ggml.pre, or nothing for SentencePiece; then a line "+LEFT
 // RIGHT" is a merge,
@@ -8,6 +9,7 @@
 #include <vector>
 
 #include "fuzz_check.h"
+#include "model/text/hf_tokenizer.h"
 #include "model/text/tokenizer.h"
 
 using namespace tessera;
@@ -74,6 +76,10 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
       }
       tokenizer->decode(tokens, {.spell_control = special});
     }
+  });
+  fuzz::read(data, size, [](std::span<const std::byte> bytes) {
+    const std::string_view input(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+    fuzz::check(model::hf_tokenizer_files(metadata_of(input), "input").tokenizer.contains("model"));
   });
   return 0;
 }

@@ -23,7 +23,10 @@ class Sentencepiece:
     def __init__(self, folder):
         import sentencepiece
         self.model = sentencepiece.SentencePieceProcessor(model_file=str(folder / "tokenizer.model"))
-        self.begins = json.loads((folder / "tokenizer_config.json").read_text()).get("add_bos_token", True)
+        config = json.loads((folder / "tokenizer_config.json").read_text())
+        self.begins = config.get("add_bos_token", True)
+        if not config.get("add_prefix_space", True):
+            self.model.override_normalizer_spec(add_dummy_prefix=False)
 
     def ids(self, text):
         return [self.model.bos_id()] * self.begins + self.model.encode(text)
@@ -35,9 +38,6 @@ class Auto:
 
     def ids(self, text, **options):
         return self.tokenizer(text, **options)["input_ids"]
-
-    def decode(self, ids):
-        return self.tokenizer.decode(ids)
 
 
 def tokenizer_of(folder):
@@ -71,6 +71,9 @@ def compare_models(original, made):
 
 def compare_tokenizers(original, made, text):
     ours, theirs = tokenizer_of(made), tokenizer_of(original)
+    if isinstance(theirs, Sentencepiece):  # it knows nothing of added tokens
+        added = ours.tokenizer.get_added_vocab()
+        text = "\n".join(line for line in text.splitlines() if not any(token in line for token in added))
     status = count = 0
     for piece in [text, *text.splitlines()[:2000]]:
         left, right = ours.ids(piece), theirs.ids(piece)

@@ -90,6 +90,7 @@ FolderFiles files_of_metadata(const WeightSource& weights, const gguf::Metadata&
   files.make_json("tokenizer_config.json", tokenizer.tokenizer_config);
   if (!tokenizer.sentencepiece_model.empty()) files.make("tokenizer.model", tokenizer.sentencepiece_model);
   files.make_json("generation_config.json", generation_config(metadata));
+  files.make("README.md", model::model_card_of(metadata, weights.name()));
   return files;
 }
 

@@ -9,6 +9,8 @@
 #include <string>
 #include <vector>
 
+#include "foundation/base/error.h"
+#include "foundation/base/printable.h"
 #include "foundation/base/shortest_float32.h"
 #include "model/source/model_card.h"
 #include "model/source/model_name.h"
@@ -159,6 +161,45 @@ void add_list(std::string_view key, const ModelCard& card, std::initializer_list
   if (!all.empty()) metadata.set(key, gguf::Array(std::move(all)));
 }
 
+/// A text as YAML has it in any place: quoted and escaped as in JSON.
+std::string quoted(const std::string& text, const std::string& file) {
+  try {
+    return json::Value(text).dump();
+  } catch (const json::Value::exception&) {
+    throw BadFileError({.file = file},
+                       fmt::format("the text '{}' in the metadata is not valid UTF-8", printable(text)));
+  }
+}
+
+std::string card_list(std::string_view key, const std::vector<std::string>& values, const std::string& file) {
+  if (values.empty()) return {};
+  std::string lines = fmt::format("{}:\n", key);
+  for (const std::string& value : values) lines += fmt::format("- {}\n", quoted(value, file));
+  return lines;
+}
+
+/// The ids, or addresses, of the models or data sets that add_ancestors() lists.
+std::vector<std::string> ancestors_of(std::string_view kind, const gguf::Metadata& metadata) {
+  constexpr std::string_view kHuggingFace = "https://huggingface.co/";
+  std::vector<std::string> ids;
+  for (std::size_t i = 0;; ++i) {
+    const std::string prefix = fmt::format("general.{}.{}.", kind, i);
+    const auto address = metadata.text(prefix + "repo_url");
+    const auto name = metadata.text(prefix + "name");
+    if (!address && !name) return ids;
+    if (address && address->starts_with(kHuggingFace)) {
+      ids.push_back(address->substr(kHuggingFace.size()));
+    } else {
+      ids.push_back(address ? *address : *name);
+    }
+  }
+}
+
+std::vector<std::string> texts_of(const gguf::Metadata& metadata, std::string_view key) {
+  const auto* texts = metadata.texts(key);
+  return texts == nullptr ? std::vector<std::string>() : *texts;
+}
+
 }  // namespace
 
 void add_general_metadata(const std::filesystem::path& folder, const json::JsonObject& config,
@@ -188,6 +229,19 @@ json::Value sampling_of(const gguf::Metadata& metadata) {
     }
   }
   return sampling;
+}
+
+std::string model_card_of(const gguf::Metadata& metadata, const std::string& file) {
+  std::string card = "---\n";
+  for (const CardRule& rule : kCardRules) {
+    if (const auto value = metadata.text(rule.gguf_key))
+      card += fmt::format("{}: {}\n", rule.keys.front(), quoted(*value, file));
+  }
+  card += card_list("base_model", ancestors_of("base_model", metadata), file);
+  card += card_list("datasets", ancestors_of("dataset", metadata), file);
+  card += card_list("tags", texts_of(metadata, "general.tags"), file);
+  card += card_list("language", texts_of(metadata, "general.languages"), file);
+  return card + "---\n";
 }
 
 }  // namespace tessera::model

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <string>
 
 #include "foundation/formats/gguf/metadata.h"
 #include "foundation/formats/json/json_object.h"
@@ -19,5 +20,9 @@ void add_general_metadata(const std::filesystem::path& folder, const json::JsonO
 /// The advised sampling settings among the metadata, as generation_config.json has them; an empty object when
 /// there are none.
 json::Value sampling_of(const gguf::Metadata& metadata);
+
+/// A README.md whose model card says what add_general_metadata() reads from one: name and its parts, licence,
+/// base models, data sets, tags, languages. Throws BadFileError naming `file` when a text is not UTF-8.
+std::string model_card_of(const gguf::Metadata& metadata, const std::string& file);
 
 }  // namespace tessera::model
