@@ -41,7 +41,8 @@ class Smoothing(Agreement):
 
     def outliers(self, model):
         """A folder of the model with outliers, in F32."""
-        folder = self.path(os.path.basename(model) + "-outliers")
+        os.makedirs(self.path("made"), exist_ok=True)
+        folder = self.path(f"made/{os.path.basename(model)}-outliers")
         if not os.path.exists(folder):
             run_measured([os.path.join(self.arguments.tools, "make_outlier_model"), model, "-o", folder + ".gguf"])
             run_measured([self.arguments.program, "convert", folder + ".gguf", "-o", folder, "--quiet"])
