@@ -33,7 +33,7 @@ struct ConvertSettings {
   model::OpenSettings open = {};
   gguf::WriteSettings write = {};
   /// HfFolderSettings::shard_max_bytes.
-  std::uint64_t shard_max_bytes = HfFolderSettings().shard_max_bytes;
+  std::uint64_t shard_max_bytes = kShardMaxBytes;
   stages::EncodeSettings encode = {};
 };
 

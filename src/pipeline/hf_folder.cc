@@ -6,7 +6,6 @@
 #include <string>
 #include <string_view>
 
-#include "foundation/base/atomic_file.h"
 #include "foundation/base/atomic_folder.h"
 #include "foundation/base/error.h"
 #include "foundation/formats/safetensors/safetensors_writer.h"

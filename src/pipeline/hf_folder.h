@@ -24,14 +24,17 @@
 
 namespace tessera::pipeline {
 
+/// Largest size of one weight file in bytes, as transformers has it.
+inline constexpr std::uint64_t kShardMaxBytes = 5'000'000'000;
+
 struct HfFolderSettings {
   std::filesystem::path input;   ///< Hugging Face folder or GGUF file that the model was opened from
   std::filesystem::path output;  ///< folder to make; it does not exist yet, or is empty
   /// F32, F16 or BF16 for all weights but 8-bit linears, and for their scales. Empty:
   /// own_type_of the weights.
   std::optional<ElementType> type = std::nullopt;
-  /// Largest size of one weight file in bytes, as transformers has it; 0: a single file.
-  std::uint64_t shard_max_bytes = 5'000'000'000;
+  /// Largest size of one weight file in bytes; 0: a single file.
+  std::uint64_t shard_max_bytes = kShardMaxBytes;
   /// "quantization_config" of config.json; null: none, but one of the input stays when its 8-bit linears do.
   json::Value quantization_config = nullptr;
   stages::EncodeSettings encode = {};

@@ -2,12 +2,10 @@
 
 #include <optional>
 #include <utility>
-#include <vector>
 
 #include "model/text/chat_template.h"
 #include "model/text/hf_tokenizer_model.h"
 #include "model/text/sentencepiece_model_writer.h"
-#include "model/text/sentencepiece_vocabulary.h"
 #include "model/text/special_tokens.h"
 #include "model/text/tokenizer.h"
 
@@ -119,20 +117,17 @@ json::Value tokenizer_config(const gguf::Metadata& metadata, const Tokenizer& to
 HfTokenizerFiles hf_tokenizer_files(const gguf::Metadata& metadata, const std::string& file) {
   const auto tokenizer = make_tokenizer(metadata, file);
   const bool is_byte_level = metadata.text("tokenizer.ggml.model") == "gpt2";
-  HfTokenizerFiles files;
-  files.tokenizer = is_byte_level ? described_byte_level_model(metadata, *tokenizer)
-                                  : described_sentencepiece_model(metadata, *tokenizer, file);
-  files.tokenizer["version"] = "1.0";
-  files.tokenizer["truncation"] = nullptr;
-  files.tokenizer["padding"] = nullptr;
-  files.tokenizer["added_tokens"] = added_tokens(*tokenizer);
-  files.tokenizer["post_processor"] = post_processor(metadata, *tokenizer, is_byte_level);
-  files.tokenizer_config = tokenizer_config(metadata, *tokenizer);
-  if (!is_byte_level) {
-    files.tokenizer_config["added_tokens_decoder"] = added_to_sentencepiece(*tokenizer);
-    files.sentencepiece_model = sentencepiece_model(metadata, *tokenizer);
-  }
-  return files;
+  json::Value described = is_byte_level ? described_byte_level_model(metadata, *tokenizer)
+                                        : described_sentencepiece_model(metadata, *tokenizer, file);
+  described["version"] = "1.0";
+  described["truncation"] = nullptr;
+  described["padding"] = nullptr;
+  described["added_tokens"] = added_tokens(*tokenizer);
+  described["post_processor"] = post_processor(metadata, *tokenizer, is_byte_level);
+  json::Value config = tokenizer_config(metadata, *tokenizer);
+  if (!is_byte_level) config["added_tokens_decoder"] = added_to_sentencepiece(*tokenizer);
+  return {std::move(described), std::move(config),
+          is_byte_level ? std::string() : sentencepiece_model(metadata, *tokenizer)};
 }
 
 }  // namespace tessera::model
