@@ -23,8 +23,6 @@ namespace {
 
 constexpr const char* kHidden = "hidden";
 constexpr const char* kPlan = "plan";
-/// Least time between two checkpoints.
-constexpr auto kCheckpointInterval = std::chrono::seconds(5);
 
 std::vector<std::byte> bytes_of(const SmoothingPlan& plan) {
   const std::string text = to_json(plan).dump();
@@ -139,7 +137,7 @@ class SmoothingWalk {
 
   void keep(std::uint32_t layers) {
     const auto now = std::chrono::steady_clock::now();
-    if (!checkpoint_.keeps() || now - last_kept_ < kCheckpointInterval) return;
+    if (!checkpoint_.keeps() || now - last_kept_ < settings_.checkpoint_interval) return;
     last_kept_ = now;
     checkpoint_.keep(kHidden, pass_.reference());
     checkpoint_.keep(kPlan, bytes_of(plan_));

@@ -6,6 +6,7 @@
 // far ("plan"); a run that goes on from there ends with the same plan.
 #pragma once
 
+#include <chrono>
 #include <span>
 
 #include "artifacts/smoothing_config.h"
@@ -21,6 +22,8 @@ struct SmoothingWalkSettings {
   SmoothingConfig config = {};
   double percentile = 100;          ///< of the columns' magnitudes (gather_magnitudes.h)
   bool static_activations = false;  ///< in trials: one scale for all tokens
+  /// Least time between two checkpoints: a killed run repeats at most this much work and a layer.
+  std::chrono::milliseconds checkpoint_interval = std::chrono::seconds(5);
 };
 
 /// Results are looked for in, and kept by, the cache where `job` wants that. Throws UsageError, BadFileError

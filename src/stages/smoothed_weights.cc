@@ -1,25 +1,13 @@
 #include "stages/smoothed_weights.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <cassert>
 
-#include "foundation/base/error.h"
-#include "foundation/base/printable.h"
 #include "foundation/codecs/decode_finite.h"
 #include "foundation/kernels/vector_math.h"
 #include "model/architecture/tensor_name.h"
 
 namespace tessera::stages {
-namespace {
-
-bool is_plain_float(ElementType type) {
-  return type == ElementType::F32 || type == ElementType::F16 || type == ElementType::BF16;
-}
-
-}  // namespace
-
 SmoothedWeights::SmoothedWeights(const WeightSource& base, const SmoothingPlan& plan,
                                  std::span<const model::FoldRule> rules, const model::HeadShape& heads)
     : base_(base), tensors_(base.tensors().begin(), base.tensors().end()), factors_(tensors_.size()) {
@@ -34,14 +22,7 @@ SmoothedWeights::SmoothedWeights(const WeightSource& base, const SmoothingPlan& 
     }
   }
   for (std::size_t i = 0; i < tensors_.size(); ++i) {
-    if (!factors_[i].any()) continue;
-    if (!is_plain_float(tensors_[i].type)) {
-      throw UsageError(fmt::format(
-          "{}, tensor '{}' is stored as {}; smoothing multiplies weights and needs them as F32, F16 or BF16: "
-          "take the model that this one was quantized from",
-          base.name(), printable(tensors_[i].name), name_of(tensors_[i].type)));
-    }
-    tensors_[i].type = ElementType::F32;
+    if (factors_[i].any()) tensors_[i].type = ElementType::F32;
   }
 }
 

@@ -15,8 +15,7 @@ namespace tessera::stages {
 
 class SmoothedWeights final : public WeightSource {
  public:
-  /// `base` outlives it; its architecture has `rules`. Matrices that change must be stored as F32, F16 or
-  /// BF16, others throw UsageError naming the tensor.
+  /// `base` outlives it; its architecture has `rules`.
   SmoothedWeights(const WeightSource& base, const SmoothingPlan& plan, std::span<const model::FoldRule> rules,
                   const model::HeadShape& heads);
 

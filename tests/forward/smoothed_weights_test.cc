@@ -7,7 +7,6 @@
 #include <random>
 
 #include "forward/golden_model.h"
-#include "foundation/base/error.h"
 #include "model/architecture/tensor_name.h"
 #include "model/forward/output_head.h"
 #include "tensor/memory_source.h"
@@ -95,13 +94,6 @@ void fill(testing::MemorySource& source, ElementType type) {
   source.add("blk.0.attn_norm.weight", ElementType::F32, {32}, std::vector<float>(32, 1));
   for (const char* name : {"blk.0.attn_q.weight", "blk.0.attn_k.weight", "blk.0.attn_v.weight"})
     source.add(name, type, {4, 32}, std::vector<float>(128, 3));
-}
-
-TEST(SmoothedWeights, RefuseQuantizedMatrices) {
-  testing::MemorySource source;
-  fill(source, ElementType::Q8_0);
-  EXPECT_THROW(stages::SmoothedWeights(source, {{attention_fold(2)}}, model::smoothing_folds("llama"), {}),
-               UsageError);
 }
 
 TEST(SmoothedWeights, ChangeNothingWhereAFoldIsLeftAlone) {
