@@ -1,6 +1,9 @@
 // W8A8 linears beside those in bf16 and f32: alone, on the shapes of a 7 B model, and in a whole model.
 //
-//   int8_benchmark [MODEL.gguf [WINDOWS]]
+//   int8_benchmark THREADS [MODEL.gguf [WINDOWS]]
+//
+// With one thread the figures are of processor time, which other programs on the machine change little; with
+// more (0: all cores) of the wall clock.
 //
 // A linear reads rows of activations and writes rows of float32; the int8 one quantizes its input and scales
 // its sums inside the measured time. Few tokens go through it as in generation (all threads share a product),
@@ -13,11 +16,12 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cstdlib>
 #include <cstring>
+#include <ctime>
 #include <dnnl.hpp>
 #include <functional>
+#include <optional>
 #include <random>
 
 #include "foundation/base/parallel.h"
@@ -38,18 +42,24 @@ constexpr int kRepeats = 9;
 constexpr std::size_t kRotatedBytes = 600 << 20;
 constexpr std::size_t kContext = 512;
 
-double seconds_of(const std::function<void()>& work) {
-  const auto start = std::chrono::steady_clock::now();
+double seconds_of(int threads, const std::function<void()>& work) {
+  const auto now = [threads] {
+    timespec time{};
+    clock_gettime(threads == 1 ? CLOCK_THREAD_CPUTIME_ID : CLOCK_MONOTONIC, &time);
+    return static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec);
+  };
+  const double start = now();
   work();
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  return now() - start;
 }
 
 /// Medians of each work, which take turns; the first round is not counted.
-std::vector<double> medians_in_turn(const std::vector<std::function<void()>>& works, int repeats) {
+std::vector<double> medians_in_turn(int threads, const std::vector<std::function<void()>>& works,
+                                    int repeats) {
   std::vector<std::vector<double>> seconds(works.size());
   for (int repeat = 0; repeat <= repeats; ++repeat) {
     for (std::size_t i = 0; i < works.size(); ++i) {
-      const double taken = seconds_of(works[i]);
+      const double taken = seconds_of(threads, works[i]);
       if (repeat > 0) seconds[i].push_back(taken);
     }
   }
@@ -98,13 +108,14 @@ model::Linear make_linear(const Shape& shape, Kind kind) {
 /// Linears of one shape and kind, one after the other, as a model's layers come.
 class RotatedLinears {
  public:
-  RotatedLinears(const Shape& shape, Kind kind, std::size_t tokens, Precision input_precision)
+  RotatedLinears(const Shape& shape, Kind kind, std::size_t tokens, Precision input_precision, int threads)
       : shape_(shape),
+        threads_(threads),
         input_(input_precision, tokens, shape.inputs),
         result_(tokens * shape.outputs),
-        tiled_(0),
+        tiled_(threads),
         shared_(&tiled_) {
-    for (int i = 0; i < resolve_threads(0); ++i) workers_.emplace_back(nullptr);
+    for (int i = 0; i < resolve_threads(threads); ++i) workers_.emplace_back(nullptr);
     linears_.push_back(make_linear(shape, kind));
     while (linears_.size() * linears_.front().bytes() < kRotatedBytes) {
       linears_.push_back(make_linear(shape, kind));
@@ -118,7 +129,7 @@ class RotatedLinears {
       shared_.apply(linear, {input_, 0, input_.rows()}, false, result_);
       return;
     }
-    parallel_for(input_.rows() / model::kTileTokens, 0, [&](std::size_t tile, int worker) {
+    parallel_for(input_.rows() / model::kTileTokens, threads_, [&](std::size_t tile, int worker) {
       const std::size_t elements = model::kTileTokens * shape_.outputs;
       workers_[static_cast<std::size_t>(worker)].apply(
           linear, {input_, tile * model::kTileTokens, model::kTileTokens}, false,
@@ -128,6 +139,7 @@ class RotatedLinears {
 
  private:
   Shape shape_;
+  int threads_;
   kernels::Matrix input_;
   std::vector<float> result_;
   kernels::TiledProducts tiled_;
@@ -138,7 +150,7 @@ class RotatedLinears {
 };
 
 /// Operations per second of oneDNN's s8 product of everything at once, in the better of two layouts.
-double raw_rate(const Shape& shape, std::size_t tokens) {
+double raw_rate(const Shape& shape, std::size_t tokens, int threads) {
   using dnnl::memory;
   const dnnl::engine engine(dnnl::engine::kind::cpu, 0);
   dnnl::stream stream(engine);
@@ -162,7 +174,7 @@ double raw_rate(const Shape& shape, std::size_t tokens) {
     const memory y = written(result);
     for (int repeat = 0; repeat < kRepeats; ++repeat) {
       best =
-          std::min(best, seconds_of([&] {
+          std::min(best, seconds_of(threads, [&] {
                      product.execute(stream, {{DNNL_ARG_SRC, x}, {DNNL_ARG_WEIGHTS, w}, {DNNL_ARG_DST, y}});
                      stream.wait();
                    }));
@@ -171,25 +183,28 @@ double raw_rate(const Shape& shape, std::size_t tokens) {
   return shape.operations(tokens) / best;
 }
 
-void print_linears() {
+void print_linears(int threads) {
   constexpr Shape kShapes[] = {{4096, 4096}, {11008, 4096}, {4096, 11008}};
   double peak = 0;
+  std::optional<SingleThreadScope> alone;
+  if (threads == 1) alone.emplace();
   for (const auto& shape : kShapes) {
-    for (const std::size_t tokens : {512u, 4096u}) peak = std::max(peak, raw_rate(shape, tokens));
+    for (const std::size_t tokens : {512u, 4096u}) peak = std::max(peak, raw_rate(shape, tokens, threads));
   }
-  fmt::print("oneDNN's best s8 product: {:.0f} GOP/s on {} threads\n\n", 1e-9 * peak, resolve_threads(0));
+  fmt::print("oneDNN's best s8 product: {:.0f} GOP/s on {} threads\n\n", 1e-9 * peak,
+             resolve_threads(threads));
   fmt::print(
       "| out x in | tokens | int8 ms | bf16 ms | f32 ms | bf16 / int8 | f32 / int8 | int8 GOP/s | of peak "
       "|\n");
   fmt::print("|---|---:|---:|---:|---:|---:|---:|---:|---:|\n");
   for (const auto& shape : kShapes) {
     for (const std::size_t tokens : {1u, 16u, 512u, 4096u}) {
-      RotatedLinears int8(shape, Kind::int8, tokens, Precision::bf16);
-      RotatedLinears bf16(shape, Kind::bf16, tokens, Precision::bf16);
-      RotatedLinears f32(shape, Kind::f32, tokens, Precision::f32);
-      const auto medians =
-          medians_in_turn({[&] { int8.apply_next(); }, [&] { bf16.apply_next(); }, [&] { f32.apply_next(); }},
-                          tokens > 512 ? 3 : 3 * kRepeats);
+      RotatedLinears int8(shape, Kind::int8, tokens, Precision::bf16, threads);
+      RotatedLinears bf16(shape, Kind::bf16, tokens, Precision::bf16, threads);
+      RotatedLinears f32(shape, Kind::f32, tokens, Precision::f32, threads);
+      const auto medians = medians_in_turn(
+          threads, {[&] { int8.apply_next(); }, [&] { bf16.apply_next(); }, [&] { f32.apply_next(); }},
+          tokens > 512 ? 3 : 3 * kRepeats);
       const double rate = shape.operations(tokens) / medians[0];
       fmt::print("| {} x {} | {} | {:.3f} | {:.3f} | {:.3f} | {:.2f} | {:.2f} | {:.0f} | {:.0f} % |\n",
                  shape.outputs, shape.inputs, tokens, 1e3 * medians[0], 1e3 * medians[1], 1e3 * medians[2],
@@ -255,11 +270,12 @@ class QuantizedView final : public WeightSource {
 
 /// Seconds of all layers over `tokens`, the loading of their weights left out.
 std::vector<double> walk_seconds(const std::vector<std::pair<const WeightSource*, Precision>>& sides,
-                                 const model::DecoderConfig& config, const model::TokenBatch& batch) {
+                                 const model::DecoderConfig& config, const model::TokenBatch& batch,
+                                 int threads) {
   std::vector<std::unique_ptr<model::ForwardPass>> passes;
   for (const auto& [source, precision] : sides) {
-    passes.push_back(std::make_unique<model::ForwardPass>(*source, config, batch,
-                                                          model::ForwardSettings{.precision = precision}));
+    passes.push_back(std::make_unique<model::ForwardPass>(
+        *source, config, batch, model::ForwardSettings{.precision = precision, .threads = threads}));
     passes.back()->embed();
   }
   std::vector<double> seconds(sides.size());
@@ -267,7 +283,7 @@ std::vector<double> walk_seconds(const std::vector<std::pair<const WeightSource*
   for (std::uint32_t layer = 0; layer < config.layers; ++layer) {
     for (std::size_t i = 0; i < passes.size(); ++i) {
       const auto weights = passes[i]->loader().layer(layer);
-      seconds[i] += seconds_of([&] { passes[i]->run_layer(weights, layer, nullptr, never); });
+      seconds[i] += seconds_of(threads, [&] { passes[i]->run_layer(weights, layer, nullptr, never); });
     }
   }
   return seconds;
@@ -275,7 +291,7 @@ std::vector<double> walk_seconds(const std::vector<std::pair<const WeightSource*
 
 /// Seconds of one token of generation.
 std::vector<double> token_seconds(const std::vector<std::pair<const WeightSource*, Precision>>& sides,
-                                  const model::DecoderConfig& config) {
+                                  const model::DecoderConfig& config, int threads) {
   constexpr std::size_t kTokens = 64;
   SilentProgress progress;
   const StopFlag never;
@@ -283,21 +299,22 @@ std::vector<double> token_seconds(const std::vector<std::pair<const WeightSource
   std::vector<model::KeyValueCache> caches;
   for (const auto& [source, precision] : sides) {
     decoders.push_back(std::make_unique<model::ResidentDecoder>(
-        *source, config, kTokens, model::DecoderSettings{.precision = precision}, progress, never));
+        *source, config, kTokens, model::DecoderSettings{.precision = precision, .threads = threads},
+        progress, never));
     caches.push_back(decoders.back()->new_cache());
   }
   std::vector<std::function<void()>> works;
   for (std::size_t i = 0; i < sides.size(); ++i) {
-    works.push_back([&, i] {
+    works.emplace_back([&, i] {
       const std::int32_t token = 5;
       const model::SequenceStep step{caches[i], std::span(&token, 1)};
       decoders[i]->advance(std::span(&step, 1), [](std::size_t, std::size_t, std::span<float>) {});
     });
   }
-  return medians_in_turn(works, kTokens - 1);
+  return medians_in_turn(threads, works, kTokens - 1);
 }
 
-void print_model(const std::string& path, std::size_t windows) {
+void print_model(const std::string& path, std::size_t windows, int threads) {
   const auto opened = model::open_model(path);
   const auto config = model::read_decoder_config(opened);
   const QuantizedView quantized(*opened.weights);
@@ -314,15 +331,20 @@ void print_model(const std::string& path, std::size_t windows) {
   };
   print(
       fmt::format("\n{}, {} windows of {} tokens through {} layers", path, windows, kContext, config.layers),
-      walk_seconds(sides, config, {tokens, kContext}));
-  print("one token of generation, output matrix included", token_seconds(sides, config));
+      walk_seconds(sides, config, {tokens, kContext}, threads));
+  print("one token of generation, output matrix included", token_seconds(sides, config, threads));
 }
 
 }  // namespace
 
 int main(int argc, char** argv) try {
-  print_linears();
-  if (argc > 1) print_model(argv[1], argc > 2 ? std::strtoul(argv[2], nullptr, 10) : 16);
+  if (argc < 2) {
+    fmt::print(stderr, "usage: int8_benchmark THREADS [MODEL.gguf [WINDOWS]]\n");
+    return 2;
+  }
+  const int threads = static_cast<int>(std::strtol(argv[1], nullptr, 10));
+  print_linears(threads);
+  if (argc > 2) print_model(argv[2], argc > 3 ? std::strtoul(argv[3], nullptr, 10) : 16, threads);
   return 0;
 } catch (const std::exception& error) {
   fmt::print(stderr, "int8_benchmark: {}\n", error.what());

@@ -106,7 +106,8 @@ TEST_F(W8a8Run, QuantizationTakesTheDecodedWeights) {
 }
 
 TEST_F(W8a8Run, GenerationWritesFromIntegers) {
-  GenerateSettings settings{.model = kW8a8};
+  GenerateSettings settings;
+  settings.model = kW8a8;
   settings.prompt = "the sea";
   settings.new_tokens = 8;
   settings.threads = 2;

@@ -46,8 +46,8 @@ class Int8Products {
 
   int threads_;
   std::vector<Worker> workers_;
-  std::vector<float> values_;   ///< a row of the input
-  std::vector<float> scales_;   ///< of the rows
+  std::vector<float> values_;  ///< a row of the input
+  std::vector<float> scales_;  ///< of the rows
   AlignedBytes codes_;         ///< of the rows, [padded rows, in]
 };
 

@@ -31,7 +31,8 @@ struct ModelConfig {
 };
 
 /// Reads and checks `config`. Throws BadFileError: an unsupported family (with the list of supported ones),
-/// a model quantized in a way that is not supported, missing or impossible sizes, an unsupported kind of RoPE scaling.
+/// a model quantized in a way that is not supported, missing or impossible sizes, an unsupported kind of RoPE
+/// scaling.
 ModelConfig read_model_config(const json::JsonObject& config);
 
 /// Adds the family's metadata keys, in their order; general.file_type gets `file_type`.
