@@ -117,5 +117,14 @@ INSTANTIATE_TEST_SUITE_P(
         Change{"WrongType", R"("strategy": "channel")", R"("strategy": 7)", "strategy"}),
     [](const auto& parameter) { return parameter.param.name; });
 
+TEST(QuantizationConfig, SaysWhatTheLibraryWritesForBothKindsOfActivations) {
+  const std::string folder = TESSERA_SOURCE "/fuzz/seeds/model_config_fuzz/";
+  for (const auto& [file, is_static] :
+       {std::pair("llama-w8a8.json", true), {"llama-w8a8-dynamic.json", false}}) {
+    const auto config = json::Value::parse(json::read_text_file(folder + file));
+    EXPECT_EQ(to_quantization_config({.static_inputs = is_static}), config.at("quantization_config")) << file;
+  }
+}
+
 }  // namespace
 }  // namespace tessera::model
