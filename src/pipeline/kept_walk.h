@@ -21,7 +21,8 @@ CheckpointIdentity identity_of_walk(const TextWalkJob& job, const model::CorpusS
                                     const std::string& purpose, ProgressObserver& progress,
                                     const StopFlag& stop);
 
-/// Opens the checkpoint where there is one, runs, and says on an interruption that the work is kept.
+/// Opens the checkpoint where there is one, runs, and says on an interruption that the work is kept. A run
+/// that fails before its first step is kept leaves nothing.
 template <class Run>
 auto with_checkpoint(const TextWalkJob& job, const CheckpointIdentity& identity, const Run& run) {
   std::optional<LayerCheckpoint> folder;
@@ -36,6 +37,9 @@ auto with_checkpoint(const TextWalkJob& job, const CheckpointIdentity& identity,
     if (!folder) throw;
     throw InterruptedError(fmt::format(
         "interrupted; {} steps are finished, the same command goes on from there", checkpoint.finished()));
+  } catch (const Error&) {
+    if (folder && checkpoint.finished() == 0) folder->clear();
+    throw;
   }
 }
 
