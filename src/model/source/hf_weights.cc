@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cassert>
 #include <cstring>
+#include <map>
 #include <set>
 #include <utility>
 
@@ -20,7 +21,8 @@ namespace {
 
 /// Where the rows of one presented tensor come from.
 struct Origin {
-  std::size_t tensor = 0;           ///< in the Hugging Face source
+  /// In the Hugging Face source: one, or one for each of the experts that are stacked.
+  std::vector<std::size_t> tensors;
   std::uint64_t rows_per_head = 0;  ///< 0: rows are in the same order
 };
 
@@ -47,13 +49,13 @@ class HfWeights : public WeightSource {
   HfWeights(std::unique_ptr<WeightSource> weights, std::vector<float> rope_divisors)
       : weights_(std::move(weights)), rope_divisors_(std::move(rope_divisors)) {
     if (rope_divisors_.empty()) return;
-    add({"rope_freqs.weight", ElementType::F32, {rope_divisors_.size()}}, {});
+    add({"rope_freqs.weight", ElementType::F32, {rope_divisors_.size()}}, {{}, 0});
   }
 
   void add(TensorDescriptor descriptor, Origin origin) {
     index_.insert(descriptor.name, descriptors_.size());
     descriptors_.push_back(std::move(descriptor));
-    origins_.push_back(origin);
+    origins_.push_back(std::move(origin));
   }
 
   const std::string& name() const override { return weights_->name(); }
@@ -65,34 +67,95 @@ class HfWeights : public WeightSource {
   std::span<const std::byte> stored_rows(std::size_t tensor, RowRange rows,
                                          std::vector<std::byte>& scratch) const override {
     if (is_rope_divisors(tensor)) return std::as_bytes(std::span(rope_divisors_));
+    const Origin& origin = origins_[tensor];
     if (descriptors_[tensor].shape.size() == 1) return vector_as_float32(tensor, scratch);
-    if (origins_[tensor].rows_per_head != 0) return reordered_rows(tensor, rows, scratch);
-    return weights_->stored_rows(origins_[tensor].tensor, rows, scratch);
+    if (origin.tensors.size() > 1) return stacked_rows(tensor, rows, scratch);
+    if (origin.rows_per_head != 0) return reordered_rows(tensor, rows, scratch);
+    if (weights_->tensors()[origin.tensors.front()].type != descriptors_[tensor].type)
+      return rows_as_float32(tensor, rows, scratch);
+    return weights_->stored_rows(origin.tensors.front(), rows, scratch);
   }
 
   void discard(std::size_t tensor, RowRange rows) const override {
     if (is_rope_divisors(tensor)) return;
     const Origin& origin = origins_[tensor];
+    if (origin.tensors.size() > 1) {
+      for_each_expert(tensor, rows,
+                      [&](std::size_t source, const RowRange& part) { weights_->discard(source, part); });
+      return;
+    }
     if (origin.rows_per_head != 0 && descriptors_[tensor].shape.size() > 1) {
       // The rows of a range come from all over their heads; only heads that end in the range are done with.
       const std::uint64_t first = rows.first / origin.rows_per_head * origin.rows_per_head;
       rows = {first, (rows.first + rows.count) / origin.rows_per_head * origin.rows_per_head - first};
     }
-    weights_->discard(origin.tensor, rows);
+    weights_->discard(origin.tensors.front(), rows);
   }
 
  private:
   bool is_rope_divisors(std::size_t tensor) const { return tensor == 0 && !rope_divisors_.empty(); }
 
+  std::size_t row_bytes_of(std::size_t tensor) const {
+    return static_cast<std::size_t>(descriptors_[tensor].bytes() / descriptors_[tensor].rows());
+  }
+
+  /// visit(tensor of the source, its rows) for the experts of a stacked tensor that have a share in `rows`.
+  template <class Visit>
+  void for_each_expert(std::size_t tensor, const RowRange& rows, const Visit& visit) const {
+    const std::uint64_t rows_per_expert = descriptors_[tensor].rows() / origins_[tensor].tensors.size();
+    for (std::uint64_t row = rows.first; row < rows.first + rows.count;) {
+      const std::uint64_t in_expert = row % rows_per_expert;
+      const std::uint64_t count = std::min(rows_per_expert - in_expert, rows.first + rows.count - row);
+      visit(origins_[tensor].tensors[row / rows_per_expert], {in_expert, count});
+      row += count;
+    }
+  }
+
+  std::span<const std::byte> stacked_rows(std::size_t tensor, const RowRange& rows,
+                                          std::vector<std::byte>& scratch) const {
+    const std::size_t bytes = static_cast<std::size_t>(rows.count) * row_bytes_of(tensor);
+    std::span<const std::byte> found;
+    std::vector<std::byte> result;
+    for_each_expert(tensor, rows, [&](std::size_t source, const RowRange& part) {
+      found = weights_->stored_rows(source, part, scratch);
+      if (found.size() < bytes) result.insert(result.end(), found.begin(), found.end());
+    });
+    if (found.size() == bytes) return found;
+    scratch = std::move(result);
+    return scratch;
+  }
+
+  std::span<const std::byte> rows_as_float32(std::size_t tensor, const RowRange& rows,
+                                             std::vector<std::byte>& scratch) const {
+    const std::size_t source = origins_[tensor].tensors.front();
+    const auto stored = weights_->stored_rows(source, rows, scratch);
+    const auto elements = static_cast<std::size_t>(rows.count * descriptors_[tensor].columns());
+    return as_float32(weights_->tensors()[source].type, stored, elements, scratch,
+                      [](std::size_t i) { return i; });
+  }
+
+  /// Element i of the result is element from(i) of `stored`, which may lie in `scratch`.
+  template <class From>
+  static std::span<const std::byte> as_float32(ElementType type, std::span<const std::byte> stored,
+                                               std::size_t elements, std::vector<std::byte>& scratch,
+                                               const From& from) {
+    std::vector<std::byte> result(elements * sizeof(float));
+    for (std::size_t i = 0; i < elements; ++i) {
+      const float value = element_as_float32(type, stored, static_cast<std::size_t>(from(i)));
+      std::memcpy(result.data() + i * sizeof(float), &value, sizeof(float));
+    }
+    scratch = std::move(result);
+    return scratch;
+  }
+
   std::span<const std::byte> reordered_rows(std::size_t tensor, RowRange rows,
                                             std::vector<std::byte>& scratch) const {
     const Origin& origin = origins_[tensor];
-    const auto row_size =
-        static_cast<std::size_t>(descriptors_[tensor].bytes() / descriptors_[tensor].rows());
+    const std::size_t row_size = row_bytes_of(tensor);
     std::vector<std::byte> result(static_cast<std::size_t>(rows.count) * row_size);
     for (std::uint64_t i = 0; i < rows.count; ++i) {
       const RowRange source{half_split_row(rows.first + i, origin.rows_per_head), 1};
-      const auto row = weights_->stored_rows(origin.tensor, source, scratch);
+      const auto row = weights_->stored_rows(origin.tensors.front(), source, scratch);
       std::memcpy(result.data() + static_cast<std::size_t>(i) * row_size, row.data(), row_size);
     }
     scratch = std::move(result);
@@ -102,17 +165,12 @@ class HfWeights : public WeightSource {
   /// A bias has one element per row of its matrix, so its elements move as the matrix' rows do.
   std::span<const std::byte> vector_as_float32(std::size_t tensor, std::vector<std::byte>& scratch) const {
     const Origin& origin = origins_[tensor];
-    const ElementType type = weights_->tensors()[origin.tensor].type;
-    const auto source = weights_->stored_rows(origin.tensor, {0, 1}, scratch);
+    const std::size_t source = origin.tensors.front();
+    const auto stored = weights_->stored_rows(source, {0, 1}, scratch);
     const auto elements = static_cast<std::size_t>(descriptors_[tensor].columns());
-    std::vector<std::byte> result(elements * sizeof(float));
-    for (std::size_t i = 0; i < elements; ++i) {
-      const std::uint64_t from = origin.rows_per_head == 0 ? i : half_split_row(i, origin.rows_per_head);
-      const float value = element_as_float32(type, source, static_cast<std::size_t>(from));
-      std::memcpy(result.data() + i * sizeof(float), &value, sizeof(float));
-    }
-    scratch = std::move(result);
-    return scratch;
+    return as_float32(weights_->tensors()[source].type, stored, elements, scratch, [&](std::size_t i) {
+      return origin.rows_per_head == 0 ? i : half_split_row(i, origin.rows_per_head);
+    });
   }
 
   std::unique_ptr<WeightSource> weights_;
@@ -124,19 +182,25 @@ class HfWeights : public WeightSource {
 
 struct Match {
   const TensorRule* rule;
-  std::uint32_t layer;
+  NameIndices indices;
 };
+
+void check_index(std::string_view key, std::string_view noun, std::uint32_t number, std::uint32_t index,
+                 const TensorDescriptor& tensor, const std::string& file) {
+  if (index < number) return;
+  throw BadFileError({.file = file, .tensor = printable(tensor.name)},
+                     fmt::format("config.json says {} = {}, so there is no {} {}", key, number, noun, index));
+}
 
 Match match(const TensorDescriptor& tensor, const ModelConfig& config, const std::string& file) {
   for (const TensorRule& rule : config.family->tensors) {
-    const auto layer = layer_of(rule.hf_name, tensor.name);
-    if (!layer) continue;
-    if (is_per_layer(rule.hf_name) && *layer >= config[Quantity::blocks]) {
-      throw BadFileError({.file = file, .tensor = printable(tensor.name)},
-                         fmt::format("config.json says num_hidden_layers = {}, so there is no layer {}",
-                                     config[Quantity::blocks], *layer));
-    }
-    return {&rule, *layer};
+    const auto indices = indices_of(rule.hf_name, tensor.name);
+    if (!indices) continue;
+    if (is_per_layer(rule.hf_name))
+      check_index("num_hidden_layers", "layer", config[Quantity::blocks], indices->layer, tensor, file);
+    if (is_per_expert(rule.hf_name))
+      check_index("num_local_experts", "expert", config[Quantity::experts], indices->expert, tensor, file);
+    return {&rule, *indices};
   }
   throw BadFileError({.file = file, .tensor = printable(tensor.name)},
                      fmt::format("{} has no tensor of this name", config.family->hf_architecture));
@@ -164,13 +228,62 @@ void require_all(const std::set<std::string_view>& present, const ModelConfig& c
     if (rule.presence == Presence::optional) continue;
     if (rule.presence == Presence::unless_tied && config.tied_embeddings) continue;
     const std::uint32_t layers = is_per_layer(rule.hf_name) ? config[Quantity::blocks] : 1;
-    for (std::uint32_t layer = 0; layer < layers; ++layer) {
-      const std::string name = with_layer(rule.hf_name, layer);
-      if (!present.contains(name))
-        throw BadFileError({.file = file, .tensor = name}, "this tensor is missing");
+    const std::uint32_t experts = is_per_expert(rule.hf_name) ? config[Quantity::experts] : 1;
+    for (NameIndices indices; indices.layer < layers; ++indices.layer) {
+      for (indices.expert = 0; indices.expert < experts; ++indices.expert) {
+        const std::string name = with_indices(rule.hf_name, indices);
+        if (!present.contains(name))
+          throw BadFileError({.file = file, .tensor = name}, "this tensor is missing");
+      }
     }
   }
 }
+
+/// Collects the experts of each layer. They are presented once the last of them is found, as llama.cpp's
+/// converter does: all stacked tensors of the layer, in the order of the family's table.
+class ExpertStacks {
+ public:
+  ExpertStacks(const WeightSource& source, const ModelConfig& config) : source_(source), config_(config) {
+    for (const TensorRule& rule : config.family->tensors) {
+      if (is_per_expert(rule.hf_name)) rules_.push_back(&rule);
+    }
+  }
+
+  void add(const Match& found, std::size_t tensor, HfWeights& presented) {
+    auto& layer = layers_[found.indices.layer];
+    layer[{found.rule, found.indices.expert}] = tensor;
+    if (layer.size() < rules_.size() * config_[Quantity::experts]) return;
+    for (const TensorRule* rule : rules_) present(*rule, found.indices, layer, presented);
+    layers_.erase(found.indices.layer);
+  }
+
+ private:
+  using Layer = std::map<std::pair<const TensorRule*, std::uint32_t>, std::size_t>;
+
+  void present(const TensorRule& rule, const NameIndices& indices, const Layer& layer,
+               HfWeights& presented) const {
+    Origin origin;
+    for (std::uint32_t expert = 0; expert < config_[Quantity::experts]; ++expert)
+      origin.tensors.push_back(layer.at({&rule, expert}));
+    const TensorDescriptor& first = source_.tensors()[origin.tensors.front()];
+    for (const std::size_t tensor : origin.tensors) {
+      const TensorDescriptor& other = source_.tensors()[tensor];
+      if (other.type == first.type) continue;
+      throw BadFileError(
+          {.file = source_.name(), .tensor = printable(other.name)},
+          fmt::format("it is stored as {}, but {} as {}; experts that are stacked in one tensor "
+                      "must have one type",
+                      name_of(other.type), printable(first.name), name_of(first.type)));
+    }
+    const std::vector<std::uint64_t> shape{origin.tensors.size(), first.shape.front(), first.shape.back()};
+    presented.add({with_indices(rule.gguf_name, indices), first.type, shape}, std::move(origin));
+  }
+
+  const WeightSource& source_;
+  const ModelConfig& config_;
+  std::vector<const TensorRule*> rules_;
+  std::map<std::uint32_t, Layer> layers_;
+};
 
 }  // namespace
 
@@ -178,6 +291,7 @@ std::unique_ptr<WeightSource> present_as_gguf(std::unique_ptr<WeightSource> weig
                                               const ModelConfig& config) {
   const WeightSource& source = *weights;
   auto presented = std::make_unique<HfWeights>(std::move(weights), config.rope.frequency_divisors);
+  ExpertStacks stacks(source, config);
   std::set<std::string_view> present;
   for (std::size_t i = 0; i < source.tensors().size(); ++i) {
     const TensorDescriptor& tensor = source.tensors()[i];
@@ -185,10 +299,16 @@ std::unique_ptr<WeightSource> present_as_gguf(std::unique_ptr<WeightSource> weig
     const Match found = match(tensor, config, source.name());
     check_tensor(tensor, *found.rule, config, source.name());
     present.insert(tensor.name);
+    if (is_per_expert(found.rule->hf_name)) {
+      stacks.add(found, i, *presented);
+      continue;
+    }
     const std::uint64_t rows_per_head =
         found.rule->row_order == RowOrder::same ? 0 : config[Quantity::head_size];
-    const ElementType type = tensor.shape.size() == 1 ? ElementType::F32 : tensor.type;
-    presented->add({with_layer(found.rule->gguf_name, found.layer), type, tensor.shape}, {i, rows_per_head});
+    const bool is_float32 = tensor.shape.size() == 1 || found.rule->stored_type == StoredType::float32;
+    const ElementType type = is_float32 ? ElementType::F32 : tensor.type;
+    presented->add({with_indices(found.rule->gguf_name, found.indices), type, tensor.shape},
+                   {{i}, rows_per_head});
   }
   require_all(present, config, source.name());
   return presented;
