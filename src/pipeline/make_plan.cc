@@ -129,7 +129,7 @@ void plan_from_file(const PlanJob& job, QuantizeReport& report) {
   report.plan = apply_plan(document, job.tensors());
   if (!job.settings.allow_requantize) stages::refuse_requantization(report.plan);
   report.importance = find_importance(job, report);
-  if (job.walks.has_texts() && !obstacle_to_walks(job.walks.model)) {
+  if (job.walks.has_texts() && !obstacle_to_gradients(job.walks.model)) {
     fill_importance(*job.walks.model.weights,
                     marginals_of_texts(job.walks, report.times, job.progress, job.stop), report.importance);
   }

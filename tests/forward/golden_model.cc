@@ -71,6 +71,12 @@ std::vector<std::string> golden_models() {
   return names;
 }
 
+std::vector<std::string> dense_golden_models() {
+  auto names = golden_models();
+  std::erase_if(names, [](const std::string& name) { return GoldenModel(name).config.mixture.has_value(); });
+  return names;
+}
+
 double relative_error(const std::vector<float>& expected, const std::vector<float>& actual) {
   if (expected.size() != actual.size()) throw std::runtime_error("sizes differ");
   double error = 0;

@@ -43,6 +43,8 @@ struct GoldenModel {
 
 /// Names of all golden models.
 std::vector<std::string> golden_models();
+/// Of those without mixtures of experts.
+std::vector<std::string> dense_golden_models();
 
 /// Root of the squared difference over the root of the squared expectation.
 double relative_error(const std::vector<float>& expected, const std::vector<float>& actual);

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cassert>
 
+#include "foundation/base/error.h"
 #include "foundation/base/parallel.h"
 
 namespace tessera::model {
@@ -38,7 +39,11 @@ BackwardPass::BackwardPass(ForwardPass& forward, const BackwardSettings& setting
       settings_(settings),
       memory_left_(forward.settings().memory_bytes -
                    std::min<std::uint64_t>(forward.settings().memory_bytes, forward.states().bytes().size())),
-      gradients_(make_states()) {}
+      gradients_(make_states()) {
+  if (!forward.config().mixture) return;
+  throw BadFileError({.file = forward.loader().source().name()},
+                     "the backward pass does not run mixtures of experts");
+}
 
 void BackwardPass::run_forward_layer(const LayerWeights& weights, std::uint32_t layer, const StopFlag& stop,
                                      const WindowsDone& done) {

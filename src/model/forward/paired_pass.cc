@@ -4,6 +4,7 @@
 #include <cassert>
 #include <cstring>
 
+#include "foundation/base/error.h"
 #include "foundation/base/parallel.h"
 
 namespace tessera::model {
@@ -65,6 +66,11 @@ PairedPass::PairedPass(const WeightSource& source, const DecoderConfig& config, 
       loader_(source, config, settings.forward.precision, settings.forward.threads),
       rope_(config.rope, static_cast<std::uint32_t>(batch.context)),
       reference_(config, batch, share(settings.forward, settings.sequential ? 2 : 1)) {
+  if (config.mixture) {
+    throw BadFileError({.file = source.name()},
+                       "error feedback does not run mixtures of experts yet; use the "
+                       "plain encoder");
+  }
   check_tokens(batch.tokens, config, source.name());
   if (settings.sequential) replaced_.emplace(config, batch, share(settings.forward, 2));
   const std::size_t tiles = (batch.context + kTileTokens - 1) / kTileTokens;
