@@ -6,7 +6,6 @@
 #include <algorithm>
 #include <cassert>
 #include <cstring>
-#include <map>
 #include <set>
 #include <utility>
 
@@ -15,6 +14,7 @@
 #include "foundation/tensor/float16.h"
 #include "foundation/tensor/tensor_index.h"
 #include "model/architecture/tensor_name.h"
+#include "model/source/expert_stacks.h"
 
 namespace tessera::model {
 namespace {
@@ -239,52 +239,6 @@ void require_all(const std::set<std::string_view>& present, const ModelConfig& c
   }
 }
 
-/// Collects the experts of each layer. They are presented once the last of them is found, as llama.cpp's
-/// converter does: all stacked tensors of the layer, in the order of the family's table.
-class ExpertStacks {
- public:
-  ExpertStacks(const WeightSource& source, const ModelConfig& config) : source_(source), config_(config) {
-    for (const TensorRule& rule : config.family->tensors) {
-      if (is_per_expert(rule.hf_name)) rules_.push_back(&rule);
-    }
-  }
-
-  void add(const Match& found, std::size_t tensor, HfWeights& presented) {
-    auto& layer = layers_[found.indices.layer];
-    layer[{found.rule, found.indices.expert}] = tensor;
-    if (layer.size() < rules_.size() * config_[Quantity::experts]) return;
-    for (const TensorRule* rule : rules_) present(*rule, found.indices, layer, presented);
-    layers_.erase(found.indices.layer);
-  }
-
- private:
-  using Layer = std::map<std::pair<const TensorRule*, std::uint32_t>, std::size_t>;
-
-  void present(const TensorRule& rule, const NameIndices& indices, const Layer& layer,
-               HfWeights& presented) const {
-    Origin origin;
-    for (std::uint32_t expert = 0; expert < config_[Quantity::experts]; ++expert)
-      origin.tensors.push_back(layer.at({&rule, expert}));
-    const TensorDescriptor& first = source_.tensors()[origin.tensors.front()];
-    for (const std::size_t tensor : origin.tensors) {
-      const TensorDescriptor& other = source_.tensors()[tensor];
-      if (other.type == first.type) continue;
-      throw BadFileError(
-          {.file = source_.name(), .tensor = printable(other.name)},
-          fmt::format("it is stored as {}, but {} as {}; experts that are stacked in one tensor "
-                      "must have one type",
-                      name_of(other.type), printable(first.name), name_of(first.type)));
-    }
-    const std::vector<std::uint64_t> shape{origin.tensors.size(), first.shape.front(), first.shape.back()};
-    presented.add({with_indices(rule.gguf_name, indices), first.type, shape}, std::move(origin));
-  }
-
-  const WeightSource& source_;
-  const ModelConfig& config_;
-  std::vector<const TensorRule*> rules_;
-  std::map<std::uint32_t, Layer> layers_;
-};
-
 }  // namespace
 
 std::unique_ptr<WeightSource> present_as_gguf(std::unique_ptr<WeightSource> weights,
@@ -300,7 +254,8 @@ std::unique_ptr<WeightSource> present_as_gguf(std::unique_ptr<WeightSource> weig
     check_tensor(tensor, *found.rule, config, source.name());
     present.insert(tensor.name);
     if (is_per_expert(found.rule->hf_name)) {
-      stacks.add(found, i, *presented);
+      for (auto& stack : stacks.add(*found.rule, found.indices, i))
+        presented->add(std::move(stack.descriptor), {std::move(stack.experts), 0});
       continue;
     }
     const std::uint64_t rows_per_head =
