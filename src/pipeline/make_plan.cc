@@ -9,6 +9,7 @@
 #include "foundation/base/printable.h"
 #include "foundation/formats/imatrix/imatrix_file.h"
 #include "model/architecture/model_facts.h"
+#include "model/forward/decoder_config.h"
 #include "pipeline/output_metadata.h"
 #include "stages/match_importance.h"
 
@@ -76,6 +77,12 @@ void require_feedback_possible(const PlanJob& job) {
   }
   if (const auto obstacle = obstacle_to_walks(job.walks.model)) {
     throw UsageError(fmt::format("--encoder feedback needs a model that can be evaluated: {}", *obstacle));
+  }
+  if (model::read_decoder_config(job.walks.model).mixture) {
+    throw UsageError(
+        fmt::format("{}: --encoder feedback does not take mixtures of experts; leave it out, the "
+                    "plain encoder weighs every expert by its own tokens",
+                    job.walks.path.string()));
   }
 }
 

@@ -35,7 +35,7 @@ TEST(CompareTensor, WithoutImportanceIsThePlainError) {
   quantized.add("a.weight", ElementType::F32, {2, 2}, {1, 2, 3, 6});
   const auto result = compare_tensor(original, quantized, 0, {}, 1);
   EXPECT_DOUBLE_EQ(result.error.sums.error, 4);
-  EXPECT_FALSE(result.error.is_weighted);
+  EXPECT_FALSE(result.error.has_importance);
 }
 
 }  // namespace

@@ -17,7 +17,7 @@ namespace {
 /// Whatever reads the input of the feed-forward block at all tokens.
 std::vector<std::size_t> ffn_readers(const LayerWeights& weights) {
   std::vector<std::size_t> tensors;
-  if (weights.gate.weight.rows() > 0) tensors = {weights.gate.tensor, weights.up.tensor};
+  if (weights.gate.outputs() > 0) tensors = {weights.gate.tensor, weights.up.tensor};
   for (const Router* router : {&weights.mixture.router, &weights.mixture.shared_gate}) {
     if (!router->weight.empty()) tensors.push_back(router->tensor);
   }

@@ -67,9 +67,7 @@ PairedPass::PairedPass(const WeightSource& source, const DecoderConfig& config, 
       rope_(config.rope, static_cast<std::uint32_t>(batch.context)),
       reference_(config, batch, share(settings.forward, settings.sequential ? 2 : 1)) {
   if (config.mixture) {
-    throw BadFileError({.file = source.name()},
-                       "error feedback does not run mixtures of experts yet; use the "
-                       "plain encoder");
+    throw BadFileError({.file = source.name()}, "the paired pass does not run mixtures of experts");
   }
   check_tokens(batch.tokens, config, source.name());
   if (settings.sequential) replaced_.emplace(config, batch, share(settings.forward, 2));
