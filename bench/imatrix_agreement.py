@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
 """Holds `tessera imatrix` against llama-imatrix on the same windows, and gives what it writes to llama-quantize.
 
-For every tensor that llama-imatrix has, the cosine between the two vectors of squared activations and the ratio of their
-means per token. Fails when a tensor is missing or its cosine is below 0.9999. llama-quantize then quantizes with the
+For every tensor that llama-imatrix has, the cosine between the two vectors of squared activations (of all experts together,
+where it stacks some) and the ratio of their means per token. Fails when a tensor is missing or its cosine is below 0.9999. llama-quantize then quantizes with the
 GGUF form and with the old form (.dat) of our matrix; the two files must be the same, byte for byte.
 
     bench/imatrix_agreement.py --program build/tessera --work /tmp/tessera-imatrix
+    bench/imatrix_agreement.py --models testdata/forward/{mixtral,qwen2-moe,qwen3-moe} --types Q4_0 --chunks 8
 """
 import argparse
 import math
@@ -49,7 +50,7 @@ def compare_matrices(ours, theirs):
             disagreeing.append(f"{tensor} (missing)")
             continue
         likeness = cosine(ours[name], theirs[name])
-        means = [sum(side[name]) / side[tensor + ".counts"][0] for side in (ours, theirs)]
+        means = [sum(side[name]) / sum(side[tensor + ".counts"]) for side in (ours, theirs)]
         rows.append([tensor, f"{likeness:.7f}", f"{means[0] / means[1]:.5f}"])
         if not likeness >= SMALLEST_COSINE:
             disagreeing.append(f"{tensor} ({likeness:.6f})")

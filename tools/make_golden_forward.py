@@ -3,6 +3,9 @@
 
   make_golden_forward.py TEXT TESTDATA               models and logits
   make_golden_forward.py --gradients TEXT TESTDATA   what backpropagation gives, for the models that are there
+                                                     (mixtures of experts have no backward pass to be tested)
+
+--models NAME ... makes these only.
 
 TEXT is any text, of which the demo model gets its windows. TESTDATA/forward/NAME holds a small random model of a family
 and of each way to scale RoPE, as a Hugging Face folder with the tokenizer of a model of TESTDATA/convert, and what
@@ -43,7 +46,8 @@ import sentencepiece
 import torch
 from safetensors.torch import load_file, save_file
 from transformers import (AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM, MistralConfig, MistralForCausalLM,
-                          Qwen2Config, Qwen2ForCausalLM, Qwen3Config, Qwen3ForCausalLM)
+                          MixtralConfig, MixtralForCausalLM, Qwen2Config, Qwen2ForCausalLM, Qwen2MoeConfig,
+                          Qwen2MoeForCausalLM, Qwen3Config, Qwen3ForCausalLM, Qwen3MoeConfig, Qwen3MoeForCausalLM)
 
 WINDOW_TOKENS = 64
 WINDOWS = 3
@@ -60,6 +64,9 @@ SENTENCEPIECE = dict(bos_token_id=1, eos_token_id=2)
 BYTE_LEVEL = dict(bos_token_id=320, eos_token_id=321)
 LLAMA, MISTRAL = (LlamaConfig, LlamaForCausalLM, SENTENCEPIECE), (MistralConfig, MistralForCausalLM, SENTENCEPIECE)
 QWEN2, QWEN3 = (Qwen2Config, Qwen2ForCausalLM, BYTE_LEVEL), (Qwen3Config, Qwen3ForCausalLM, BYTE_LEVEL)
+MIXTRAL = (MixtralConfig, MixtralForCausalLM, SENTENCEPIECE)
+QWEN2_MOE = (Qwen2MoeConfig, Qwen2MoeForCausalLM, BYTE_LEVEL)
+QWEN3_MOE = (Qwen3MoeConfig, Qwen3MoeForCausalLM, BYTE_LEVEL)
 
 # name: (family, settings, stored type)
 MODELS = {
@@ -79,7 +86,13 @@ MODELS = {
                                  tie_word_embeddings=True, num_hidden_layers=3), torch.float16),
     "qwen3": (QWEN3, dict(head_dim=16, rope_parameters={"rope_type": "default", "rope_theta": 1000000.0}),
               torch.float16),
+    "mixtral": (MIXTRAL, dict(num_local_experts=4, num_experts_per_tok=2, intermediate_size=64), torch.bfloat16),
+    "qwen2-moe": (QWEN2_MOE, dict(num_experts=6, num_experts_per_tok=3, moe_intermediate_size=32, hidden_size=32,
+                                  shared_expert_intermediate_size=48), torch.float16),
+    "qwen3-moe": (QWEN3_MOE, dict(num_experts=12, num_experts_per_tok=2, moe_intermediate_size=32, norm_topk_prob=True,
+                                  head_dim=16, hidden_size=32), torch.float16),
 }
+MIXTURES = ["mixtral", "qwen2-moe", "qwen3-moe"]
 
 # (Part of a parameter's name, standard deviation times sqrt(columns), mean), the first that fits. Queries and keys are
 # large enough for attention to choose, and norms and biases are far from what they start as, so that a mistake anywhere
@@ -97,7 +110,7 @@ GGUF_NAMES = {"self_attn.q_proj": "attn_q", "self_attn.k_proj": "attn_k", "self_
 def fill_randomly(model):
     for name, parameter in model.named_parameters():
         spread, mean = next((row[1], row[2]) for row in SPREAD if row[0] in name)
-        deviation = VECTOR_DEVIATION if spread is None else spread / parameter.shape[1] ** 0.5
+        deviation = VECTOR_DEVIATION if spread is None else spread / parameter.shape[-1] ** 0.5
         torch.nn.init.normal_(parameter, mean=mean, std=deviation)
 
 
@@ -250,11 +263,14 @@ def save(tensors, path):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--gradients", action="store_true")
+    parser.add_argument("--models", nargs="+", default=[*MODELS, "demo-model"])
     parser.add_argument("text", type=Path)
     parser.add_argument("testdata", type=Path)
     arguments = parser.parse_args()
     torch.use_deterministic_algorithms(True)
-    for name in [*MODELS, "demo-model"]:
+    for name in arguments.models:
+        if arguments.gradients and name in MIXTURES:
+            continue
         folder = arguments.testdata / "forward" / name
         is_demo = name == "demo-model"
         model_folder = arguments.testdata / name if is_demo else folder

@@ -14,8 +14,9 @@ from pathlib import Path
 import sentencepiece
 import torch
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
-from transformers import (LlamaConfig, LlamaForCausalLM, MistralConfig, MistralForCausalLM, Qwen2Config,
-                          Qwen2ForCausalLM, Qwen3Config, Qwen3ForCausalLM)
+from transformers import (LlamaConfig, LlamaForCausalLM, MistralConfig, MistralForCausalLM, MixtralConfig,
+                          MixtralForCausalLM, Qwen2Config, Qwen2ForCausalLM, Qwen2MoeConfig, Qwen2MoeForCausalLM,
+                          Qwen3Config, Qwen3ForCausalLM, Qwen3MoeConfig, Qwen3MoeForCausalLM)
 
 VOCABULARY = 336
 LLAMA3_SPLIT = (r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*"
@@ -111,6 +112,14 @@ MODELS = {
                                     "original_max_position_embeddings": 256}), torch.bfloat16),
     "qwen3": (Qwen3Config, Qwen3ForCausalLM, "qwen2",
               dict(head_dim=16, rope_parameters={"rope_type": "default", "rope_theta": 1000000.0}), torch.float16),
+    "mixtral": (MixtralConfig, MixtralForCausalLM, None, dict(num_local_experts=4, num_experts_per_tok=2), torch.bfloat16),
+    # Eleven experts: their names do not sort as their numbers do.
+    "qwen2-moe": (Qwen2MoeConfig, Qwen2MoeForCausalLM, "qwen2",
+                  dict(num_experts=11, num_experts_per_tok=3, moe_intermediate_size=16,
+                       shared_expert_intermediate_size=24), torch.bfloat16),
+    "qwen3-moe": (Qwen3MoeConfig, Qwen3MoeForCausalLM, "qwen2",
+                  dict(num_experts=6, num_experts_per_tok=2, moe_intermediate_size=16, norm_topk_prob=True, head_dim=16,
+                       rope_parameters={"rope_type": "default", "rope_theta": 1000000.0}), torch.float16),
 }
 
 CARD = """---

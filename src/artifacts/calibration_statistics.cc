@@ -1,4 +1,4 @@
-// bytes := number, number x { name, count, sums, maxima, row sums }; a name and each list as its number and
+// bytes := number, number x { name, counts, sums, maxima, row sums }; a name and each list as its number and
 // then its elements, numbers as uint64, all in the machine's order.
 #include "artifacts/calibration_statistics.h"
 
@@ -67,7 +67,7 @@ std::vector<std::byte> to_bytes(const CalibrationStatistics& statistics) {
   append(bytes, std::span(&count, 1));
   for (const auto& [name, column] : statistics) {
     append_counted(bytes, std::span(name));
-    append(bytes, std::span(&column.count, 1));
+    append_counted(bytes, std::span(column.counts));
     append_counted(bytes, std::span(column.sums));
     append_counted(bytes, std::span(column.maxima));
     append_counted(bytes, std::span(column.row_sums));
@@ -81,7 +81,7 @@ std::optional<CalibrationStatistics> calibration_statistics_from(std::span<const
   for (std::uint64_t left = reader.number(); left > 0 && reader.whole(); --left) {
     const auto name = reader.counted<std::string>();
     ColumnStatistics column;
-    column.count = reader.number();
+    column.counts = reader.counted<std::vector<std::uint64_t>>();
     column.sums = reader.counted<std::vector<double>>();
     column.maxima = reader.counted<std::vector<float>>();
     column.row_sums = reader.counted<std::vector<double>>();

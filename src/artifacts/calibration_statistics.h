@@ -1,4 +1,5 @@
-// What calibration has seen: for every linear, a figure per input column, summed over tokens or windows.
+// What calibration has seen: for every linear, a figure per input column, summed over tokens or windows; for
+// stacked experts, of each of them.
 #pragma once
 
 #include <cstddef>
@@ -11,12 +12,15 @@
 
 namespace tessera {
 
-/// Of one linear with the weight [out, columns].
+/// Of one linear with the weight [out, columns], or of stacked ones with [experts, out, columns]; those of an
+/// expert are over the tokens that pass it.
 struct ColumnStatistics {
-  /// [columns]: sum of what the method measures (docs/imatrix.md)
+  /// [experts, columns]: sum of what the method measures (docs/imatrix.md)
   std::vector<double> sums;
-  std::vector<float> maxima;  ///< [columns]: largest magnitude of the input; empty where it was not observed
-  std::uint64_t count = 0;    ///< what was summed: tokens, or windows for the method gradient
+  /// [experts, columns]: largest magnitude of the input; empty where it was not observed
+  std::vector<float> maxima;
+  /// [experts]: what was summed: tokens, or windows for the method gradient; 1 element of dense linears
+  std::vector<std::uint64_t> counts;
 
   /// [out]: the same, summed over the columns instead; only of walks that predict losses (method fisher)
   std::vector<double> row_sums = {};

@@ -73,7 +73,7 @@ class Gradients {
       auto sums = gradient_ ? model::FisherSums{gradient_->take(tensor), {}} : fisher_->take(tensor);
       if (sums.columns.empty()) continue;
       statistics[source_.tensors()[tensor].name] = {
-          std::move(sums.columns), {}, count_, std::move(sums.rows)};
+          std::move(sums.columns), {}, {count_}, std::move(sums.rows)};
       if (diagonal) diagonal(tensor, mean_diagonal(tensor));
     }
   }
@@ -197,7 +197,7 @@ class WalkBack {
     const auto sums =
         model::embedding_fisher(backward_.gradients(), pass_.batch().tokens, pass_.config().vocabulary);
     auto& statistics = statistics_["token_embd.weight"];
-    statistics.count = gradients_.count();
+    statistics.counts = {gradients_.count()};
     add(sums.columns, statistics.sums);
     add(sums.rows, statistics.row_sums);
   }

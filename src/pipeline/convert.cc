@@ -64,9 +64,10 @@ QuantPlan plain_plan(const WeightSource& weights, ElementType type) {
   plan.recipe = name_of(type);
   plan.file_type = model::file_type_of_plain(type);
   for (const TensorDescriptor& tensor : weights.tensors()) {
-    const bool is_matrix = tensor.shape.size() > 1;
+    const auto place = model::place_of(tensor.name);
+    const bool is_matrix = tensor.shape.size() > 1 && place.role != model::TensorRole::router;
     plan.tensors.push_back({.source = tensor,
-                            .place = model::place_of(tensor.name),
+                            .place = place,
                             .target = is_matrix ? type : ElementType::F32,
                             .reason = is_matrix ? ChoiceReason::pure : ChoiceReason::kept});
   }

@@ -113,15 +113,19 @@ class DynamicPlanner {
     }
     if (!has_texts()) return SensitivityMethod::prior;
     const auto obstacle = obstacle_to_walks(job_.walks.model);
-    can_walk_back_ = !obstacle;
-    if (!obstacle) return wanted.value_or(SensitivityMethod::fisher);
-    if (wanted && *wanted != SensitivityMethod::prior) {
+    const auto to_gradients = obstacle_to_gradients(job_.walks.model);
+    can_walk_back_ = !to_gradients;
+    const auto method = wanted.value_or(to_gradients ? SensitivityMethod::prior : SensitivityMethod::fisher);
+    const auto& in_the_way = method == SensitivityMethod::measured ? obstacle : to_gradients;
+    if (method != SensitivityMethod::prior && in_the_way) {
       throw UsageError(fmt::format("sensitivities by the method {} need a walk through the model: {}",
-                                   name_of(*wanted), *obstacle));
+                                   name_of(method), *in_the_way));
     }
-    progress_.warn(
-        fmt::format("sensitivities are assumed from role and depth of the tensors: {}", *obstacle));
-    return SensitivityMethod::prior;
+    if (!wanted && to_gradients) {
+      progress_.warn(
+          fmt::format("sensitivities are assumed from role and depth of the tensors: {}", *to_gradients));
+    }
+    return method;
   }
 
   /// Of every matrix: from the importance matrix given, or computed from the texts.

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <memory>
 
 #include "artifacts/calibration_statistics.h"
@@ -80,12 +81,16 @@ void require_same_model(const Side& original, const Side& quantized, const model
   }
 }
 
+/// Mean squared inputs, [experts, columns]; 0 for experts that no token passed.
 std::vector<float> importance_of(const CalibrationStatistics& statistics, const std::string& tensor) {
   const auto found = statistics.find(tensor);
   if (found == statistics.end()) return {};
+  const auto& [sums, maxima, counts, row_sums] = found->second;
+  const std::size_t columns = sums.size() / counts.size();
   std::vector<float> importance;
-  for (const double sum : found->second.sums) {
-    importance.push_back(static_cast<float>(sum / static_cast<double>(found->second.count)));
+  for (std::size_t i = 0; i < sums.size(); ++i) {
+    const auto count = static_cast<double>(std::max<std::uint64_t>(counts[i / columns], 1));
+    importance.push_back(static_cast<float>(sums[i] / count));
   }
   return importance;
 }

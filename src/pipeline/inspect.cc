@@ -129,8 +129,8 @@ model::TensorPlace place_of_stored(const std::string& tensor_name) {
   if (place.role != model::TensorRole::other) return place;
   for (const auto& family : model::all_families()) {
     for (const auto& rule : family.tensors) {
-      const auto layer = model::layer_of(rule.hf_name, tensor_name);
-      if (layer) return model::place_of(model::with_layer(rule.gguf_name, *layer));
+      const auto indices = model::indices_of(rule.hf_name, tensor_name);
+      if (indices) return model::place_of(model::with_indices(rule.gguf_name, *indices));
     }
   }
   return place;

@@ -1,5 +1,6 @@
 // open model -> hash -> cache? -> windows -> walk, with checkpoints -> write -> cache.
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <numeric>
 
@@ -8,6 +9,7 @@
 #include "foundation/formats/imatrix/imatrix_writer.h"
 #include "foundation/kernels/bfloat16.h"
 #include "foundation/kernels/gemm.h"
+#include "model/architecture/tensor_role.h"
 #include "model/forward/decoder_config.h"
 #include "model/text/tokenizer.h"
 #include "pipeline/cache_folder.h"
@@ -55,15 +57,33 @@ std::optional<ImatrixReport> find_cached(const ImatrixSettings& settings, Result
 }
 
 imatrix::Entry entry_of(const ColumnStatistics& statistics, ImportanceMethod method) {
-  imatrix::Entry entry{.columns = statistics.sums.size(),
+  imatrix::Entry entry{.columns = statistics.sums.size() / statistics.counts.size(),
                        .sums = std::vector<float>(statistics.sums.begin(), statistics.sums.end()),
-                       .counts = {statistics.count},
+                       .counts = statistics.counts,
                        .maxima = statistics.maxima};
   if (method != ImportanceMethod::activation) {
     const double total = std::accumulate(statistics.sums.begin(), statistics.sums.end(), 0.0);
-    entry.sensitivity = static_cast<float>(total / static_cast<double>(statistics.count));
+    entry.sensitivity = static_cast<float>(total / static_cast<double>(statistics.counts.front()));
   }
   return entry;
+}
+
+/// Experts that no token passed: quantizing gives all their columns the same weight.
+void warn_of_unseen_experts(const std::map<std::string, imatrix::Entry>& entries,
+                            ProgressObserver& progress) {
+  for (const auto& [name, entry] : entries) {
+    if (model::place_of(name).role != model::TensorRole::ffn_down)
+      continue;  // gate and up see the same tokens
+    std::vector<std::uint64_t> unseen;
+    for (std::uint64_t expert = 0; expert < entry.experts(); ++expert) {
+      if (entry.counts[expert] == 0) unseen.push_back(expert);
+    }
+    if (unseen.empty()) continue;
+    progress.warn(
+        fmt::format("{}: the text never reaches expert{} {} of {}, whose columns will all count the "
+                    "same; more text helps",
+                    name, unseen.size() == 1 ? "" : "s", fmt::join(unseen, ", "), entry.experts()));
+  }
 }
 
 /// The run without the cache.
@@ -76,6 +96,11 @@ class Calibration {
         stop_(stop),
         opened_(model::open_model(settings.model, settings.open)),
         config_(model::read_decoder_config(opened_)) {
+    if (config_.mixture && settings.method != ImportanceMethod::activation) {
+      throw UsageError(
+          fmt::format("{}: gradients are not taken through mixtures of experts; use --method activation",
+                      settings.model.string()));
+    }
     matrix_.method = settings.method;
     matrix_.provenance = provenance_of(identity);
     if (settings.checkpoint) folder_.emplace(*settings.checkpoint, identity);
@@ -102,6 +127,7 @@ class Calibration {
     for (const auto& [name, column] : statistics) {
       matrix_.entries[name] = entry_of(column, settings_.method);
     }
+    warn_of_unseen_experts(matrix_.entries, progress_);
     if (writer) {
       writer->write_statistics(matrix_.entries);
       writer->commit();
@@ -144,7 +170,7 @@ class Calibration {
     for (const auto& tensor : opened_.weights->tensors()) {
       if (!is_observed(tensor)) continue;
       matrix_.fisher[tensor.name] = {tensor.name, ElementType::BF16, tensor.shape};
-      const ColumnStatistics nothing{std::vector<double>(tensor.columns()), {}, 1};
+      const ColumnStatistics nothing{std::vector<double>(tensor.columns()), {}, {1}};
       matrix_.entries[tensor.name] = entry_of(nothing, settings_.method);
     }
     return matrix_;

@@ -9,6 +9,7 @@
 #include "foundation/base/printable.h"
 #include "foundation/formats/imatrix/imatrix_file.h"
 #include "model/architecture/model_facts.h"
+#include "model/forward/decoder_config.h"
 #include "pipeline/output_metadata.h"
 #include "stages/match_importance.h"
 
@@ -77,6 +78,12 @@ void require_feedback_possible(const PlanJob& job) {
   if (const auto obstacle = obstacle_to_walks(job.walks.model)) {
     throw UsageError(fmt::format("--encoder feedback needs a model that can be evaluated: {}", *obstacle));
   }
+  if (model::read_decoder_config(job.walks.model).mixture) {
+    throw UsageError(
+        fmt::format("{}: --encoder feedback does not take mixtures of experts; leave it out, the "
+                    "plain encoder weighs every expert by its own tokens",
+                    job.walks.path.string()));
+  }
 }
 
 /// From the importance matrix, else from the texts.
@@ -129,7 +136,7 @@ void plan_from_file(const PlanJob& job, QuantizeReport& report) {
   report.plan = apply_plan(document, job.tensors());
   if (!job.settings.allow_requantize) stages::refuse_requantization(report.plan);
   report.importance = find_importance(job, report);
-  if (job.walks.has_texts() && !obstacle_to_walks(job.walks.model)) {
+  if (job.walks.has_texts() && !obstacle_to_gradients(job.walks.model)) {
     fill_importance(*job.walks.model.weights,
                     marginals_of_texts(job.walks, report.times, job.progress, job.stop), report.importance);
   }

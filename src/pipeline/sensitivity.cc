@@ -89,7 +89,7 @@ Sensitivity predict_losses(const TextWalkJob& job, std::span<const TensorCandida
     if (found == marginals.end()) continue;
     sampled.push_back({candidate.tensor, candidate.types, found->second.row_sums, found->second.sums,
                        candidate.importance});
-    tokens.push_back(static_cast<double>(found->second.count));
+    tokens.push_back(static_cast<double>(found->second.counts.front()));
   }
   auto errors = stages::sample_errors(source, sampled, sample_settings(job), progress, stop);
   // The diagonal is taken for the product of its marginals, r_i c_j / R; with rows drawn by r_i / R what is

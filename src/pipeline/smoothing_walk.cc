@@ -96,7 +96,7 @@ class SmoothingWalk {
   const model::FoldRule* rule_of(const std::vector<std::size_t>& readers, std::uint32_t layer) const {
     const auto& name = job_.model.weights->tensors()[readers.front()].name;
     const auto found = std::ranges::find_if(rules_, [&](const model::FoldRule& rule) {
-      return model::with_layer(rule.readers.front(), layer) == name;
+      return model::with_indices(rule.readers.front(), {.layer = layer}) == name;
     });
     return found == rules_.end() ? nullptr : &*found;
   }
@@ -123,7 +123,7 @@ class SmoothingWalk {
 
   /// A norm has one for each element, a linear for each row.
   std::uint64_t channels_of(const model::FoldRule& rule, std::uint32_t layer) const {
-    const auto name = model::with_layer(rule.carrier, layer);
+    const auto name = model::with_indices(rule.carrier, {.layer = layer});
     const auto carrier = job_.model.weights->find(name);
     if (!carrier) {
       throw BadFileError({.file = job_.path.string(), .tensor = name},
@@ -161,6 +161,12 @@ class SmoothingWalk {
 
 std::span<const model::FoldRule> folds_of(const TextWalkJob& job) {
   const auto architecture = job.model.metadata.text("general.architecture").value_or("");
+  const bool has_experts =
+      job.model.metadata.unsigned_integer(fmt::format("{}.expert_count", architecture)).value_or(0) > 0;
+  if (has_experts) {
+    throw BadFileError({.file = job.path.string()},
+                       "it is not known where scales can be folded into a mixture of experts");
+  }
   const auto rules = model::smoothing_folds(architecture);
   if (rules.empty()) {
     throw BadFileError(

@@ -43,6 +43,12 @@ std::optional<std::string> obstacle_to_walks(const model::OpenedModel& model) {
   }
 }
 
+std::optional<std::string> obstacle_to_gradients(const model::OpenedModel& model) {
+  if (auto obstacle = obstacle_to_walks(model)) return obstacle;
+  if (!model::read_decoder_config(model).mixture) return std::nullopt;
+  return "gradients are not taken through mixtures of experts (--sensitivity measured does without them)";
+}
+
 std::string text_of(const TextWalkSettings& settings) {
   const auto& corpus = settings.corpus;
   std::string text =
@@ -69,7 +75,7 @@ void fill_importance(const WeightSource& weights, const CalibrationStatistics& m
     importance.tensors[i].emplace();
     importance.tensors[i]->entry = {.columns = found->second.sums.size(),
                                     .sums = {found->second.sums.begin(), found->second.sums.end()},
-                                    .counts = {found->second.count}};
+                                    .counts = found->second.counts};
   }
 }
 

@@ -28,6 +28,9 @@ imatrix::ImatrixFile importance_of_texts(const TextWalkJob& job, std::vector<Ste
 /// Why the model cannot be walked, as a message; empty when it can.
 std::optional<std::string> obstacle_to_walks(const model::OpenedModel& model);
 
+/// The same of walks back.
+std::optional<std::string> obstacle_to_gradients(const model::OpenedModel& model);
+
 /// Every setting that decides the results, beside the content of the texts, as one line.
 std::string text_of(const TextWalkSettings& settings);
 

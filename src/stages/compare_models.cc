@@ -67,16 +67,21 @@ TensorError compare_tensor(const WeightSource& original, const WeightSource& qua
                            std::span<const float> importance, int threads) {
   const auto& descriptor = quantized.tensors()[tensor];
   const std::size_t source = counterpart(original, quantized, descriptor);
-  const std::uint64_t rows = descriptor.rows();
-  const std::uint64_t step = std::max<std::uint64_t>(1, kChunkWeights / descriptor.columns());
-  std::vector<kernels::ErrorSums> chunks(static_cast<std::size_t>((rows + step - 1) / step));
+  const std::uint64_t columns = descriptor.columns();
+  const std::uint64_t matrices = descriptor.shape.size() > 2 ? descriptor.shape.front() : 1;
+  const std::uint64_t rows = descriptor.rows() / matrices;
+  const std::uint64_t step = std::max<std::uint64_t>(1, kChunkWeights / columns);
+  const std::uint64_t per_matrix = (rows + step - 1) / step;
+  std::vector<kernels::ErrorSums> chunks(static_cast<std::size_t>(matrices * per_matrix));
   std::vector<RowPair> workers(static_cast<std::size_t>(resolve_threads(threads)));
   parallel_for(chunks.size(), threads, [&](std::size_t chunk, int worker) {
     auto& pair = workers[static_cast<std::size_t>(worker)];
-    const RowRange range{chunk * step, std::min(step, rows - chunk * step)};
-    chunks[chunk] = kernels::sum_squared_error(pair.original.decode(original, source, range),
-                                               pair.quantized.decode(quantized, tensor, range),
-                                               static_cast<std::size_t>(descriptor.columns()), importance);
+    const std::uint64_t matrix = chunk / per_matrix;
+    const std::uint64_t first = chunk % per_matrix * step;
+    const RowRange range{matrix * rows + first, std::min(step, rows - first)};
+    chunks[chunk] = kernels::sum_squared_error(
+        pair.original.decode(original, source, range), pair.quantized.decode(quantized, tensor, range),
+        columns, importance.empty() ? importance : importance.subspan(matrix * columns, columns));
   });
   TensorError result{.name = descriptor.name,
                      .original_type = original.tensors()[source].type,

@@ -12,9 +12,9 @@
 namespace tessera::stages {
 
 /// Error of the weights of `quantized`'s tensor `tensor` against the tensor of the same name in `original`,
-/// which has the same shape. `importance` is [columns], or empty; it counts for all matrices of the tensor.
-/// `threads` as in parallel_for; the result does not depend on it. Throws BadFileError when the original
-/// lacks the tensor or has it in another shape.
+/// which has the same shape. `importance` is [matrices, columns], a row for each matrix that the tensor
+/// stacks, or empty. `threads` as in parallel_for; the result does not depend on it. Throws BadFileError when
+/// the original lacks the tensor or has it in another shape.
 TensorError compare_tensor(const WeightSource& original, const WeightSource& quantized, std::size_t tensor,
                            std::span<const float> importance, int threads);
 

@@ -27,7 +27,7 @@ SmoothedWeights::SmoothedWeights(const WeightSource& base, const SmoothingPlan& 
 }
 
 void SmoothedWeights::add_carrier(std::string_view pattern, const SmoothedFold& fold) {
-  const auto tensor = base_.find(model::with_layer(pattern, fold.layer));
+  const auto tensor = base_.find(model::with_indices(pattern, {.layer = fold.layer}));
   if (!tensor) return;  // a bias that this model does not have
   auto& factors = factors_[*tensor];
   auto& inverse = tensors_[*tensor].shape.size() == 1 ? factors.columns : factors.rows;
@@ -36,7 +36,7 @@ void SmoothedWeights::add_carrier(std::string_view pattern, const SmoothedFold& 
 
 void SmoothedWeights::add_reader(std::string_view pattern, const SmoothedFold& fold,
                                  const model::FoldRule& rule, const model::HeadShape& heads) {
-  const auto tensor = base_.find(model::with_layer(pattern, fold.layer));
+  const auto tensor = base_.find(model::with_indices(pattern, {.layer = fold.layer}));
   assert(tensor);
   for (std::uint64_t c = 0; c < tensors_[*tensor].columns(); ++c) {
     factors_[*tensor].columns.push_back(

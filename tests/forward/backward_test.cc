@@ -343,7 +343,7 @@ TEST(EmbeddingFisher, AddsTheGradientsOfTheRowsThatTokensPick) {
   EXPECT_EQ(sums.rows, (std::vector<double>{1, 0, 18, 16, 0}));
 }
 
-INSTANTIATE_TEST_SUITE_P(Golden, BackwardGradients, ::testing::ValuesIn(testing::golden_models()),
+INSTANTIATE_TEST_SUITE_P(Golden, BackwardGradients, ::testing::ValuesIn(testing::dense_golden_models()),
                          [](const auto& name) {
                            std::string letters;
                            for (const char c : name.param) letters += c == '-' ? '_' : c;

@@ -29,6 +29,26 @@ TEST_F(DecoderConfigOfDemo, HasTheSizesOfConfigJson) {
   EXPECT_TRUE(config.attention_windows.empty());
 }
 
+TEST(DecoderConfigOfMixtures, HasTheWidthsOfRoutedAndSharedExperts) {
+  const auto config = read_decoder_config(open_model(TESSERA_TESTDATA "/forward/qwen2-moe"));
+  ASSERT_TRUE(config.mixture);
+  EXPECT_EQ(config.mixture->experts, 6u);
+  EXPECT_EQ(config.mixture->used, 3u);
+  EXPECT_EQ(config.mixture->feed_forward, 32u);
+  EXPECT_FALSE(config.mixture->normalized);
+  EXPECT_EQ(config.feed_forward, 48u) << "of the shared expert";
+  const auto mixtral = read_decoder_config(open_model(TESSERA_TESTDATA "/forward/mixtral"));
+  EXPECT_EQ(mixtral.mixture->feed_forward, 64u);
+  EXPECT_TRUE(mixtral.mixture->normalized);
+  EXPECT_EQ(mixtral.feed_forward, 0u) << "no shared expert";
+}
+
+TEST(DecoderConfigOfMixtures, NoExpertsMeansDense) {
+  auto model = open_model(TESSERA_TESTDATA "/demo-model");
+  model.metadata.set("llama.expert_count", std::uint32_t{0});
+  EXPECT_FALSE(read_decoder_config(model).mixture);
+}
+
 struct Refusal {
   const char* name;
   std::function<void(gguf::Metadata&)> damage;
@@ -49,8 +69,17 @@ INSTANTIATE_TEST_SUITE_P(
     ::testing::Values(
         Refusal{"unknown_architecture", [](auto& m) { m.set("general.architecture", std::string("mamba")); },
                 "does not know the architecture 'mamba'; it knows llama, qwen2, qwen3"},
-        Refusal{"experts", [](auto& m) { m.set("llama.expert_count", std::uint32_t{8}); },
-                "mixtures of experts"},
+        Refusal{"experts_without_a_number_used",
+                [](auto& m) { m.set("llama.expert_count", std::uint32_t{8}); },
+                "'llama.expert_used_count' is missing"},
+        Refusal{"more_experts_used_than_there_are",
+                [](auto& m) {
+                  m.set("llama.expert_count", std::uint32_t{8});
+                  m.set("llama.expert_used_count", std::uint32_t{9});
+                },
+                "cannot pass 9 of 8 experts"},
+        Refusal{"experts_as_text", [](auto& m) { m.set("llama.expert_count", std::string("eight")); },
+                "'llama.expert_count' must be one whole number"},
         Refusal{"missing_layers", [](auto& m) { m.erase("llama.block_count"); },
                 "'llama.block_count' is missing"},
         Refusal{"zero_heads", [](auto& m) { m.set("llama.attention.head_count", std::uint32_t{0}); },

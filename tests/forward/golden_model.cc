@@ -76,6 +76,12 @@ std::vector<std::string> golden_models() {
   return names;
 }
 
+std::vector<std::string> dense_golden_models() {
+  auto names = golden_models();
+  std::erase_if(names, [](const std::string& name) { return GoldenModel(name).config.mixture.has_value(); });
+  return names;
+}
+
 std::vector<float> logits_of(const GoldenModel& golden, const model::ForwardSettings& settings) {
   model::ForwardPass pass(*golden.model.weights, golden.config, golden.batch(), settings);
   const StopFlag never;

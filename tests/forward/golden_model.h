@@ -45,6 +45,8 @@ struct GoldenModel {
 
 /// Names of all golden models.
 std::vector<std::string> golden_models();
+/// Of those without mixtures of experts.
+std::vector<std::string> dense_golden_models();
 
 /// Logits of all windows at the golden positions.
 std::vector<float> logits_of(const GoldenModel& golden, const model::ForwardSettings& settings);

@@ -21,12 +21,14 @@ TEST_P(ForwardLogits, AreWithinATenThousandthOfPyTorchsInFloat32) {
   EXPECT_LT(testing::relative_error(golden.golden.floats("logits"), logits), 1e-4);
 }
 
-TEST_P(ForwardLogits, AreWithinTwoHundredthsOfPyTorchsInBfloat16) {
+TEST_P(ForwardLogits, AreNearPyTorchsInBfloat16) {
   if (kernels::available_precisions().back() != kernels::Precision::bf16) {
     GTEST_SKIP() << "this machine has no bf16 products";
   }
   const auto logits = logits_of(golden, {.precision = kernels::Precision::bf16, .threads = 2});
-  EXPECT_LT(testing::relative_error(golden.golden.floats("logits"), logits), 2e-2);
+  // Rounding sends tokens whose experts are almost equally good to others.
+  const double tolerance = golden.config.mixture ? 5e-2 : 2e-2;
+  EXPECT_LT(testing::relative_error(golden.golden.floats("logits"), logits), tolerance);
 }
 
 TEST_P(ForwardLogits, AreTheSameBitsForAnyNumberOfThreadsAndWithAScratchFile) {

@@ -187,7 +187,7 @@ TEST_P(PairedPass, TheReplacedStreamIsTheForwardPassOfTheReplacedModel) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Golden, PairedPass, ::testing::ValuesIn(testing::golden_models()),
+INSTANTIATE_TEST_SUITE_P(Golden, PairedPass, ::testing::ValuesIn(testing::dense_golden_models()),
                          [](const auto& name) {
                            std::string letters;
                            for (const char c : name.param) letters += c == '-' ? '_' : c;

@@ -41,7 +41,8 @@ class SmoothedModel : public ::testing::TestWithParam<std::string> {
     SmoothingPlan plan;
     for (std::uint32_t layer = 0; layer < golden.config.layers; ++layer) {
       for (const auto& rule : rules()) {
-        const auto carrier = golden.model.weights->find(model::with_layer(rule.carrier, layer)).value();
+        const auto carrier =
+            golden.model.weights->find(model::with_indices(rule.carrier, {.layer = layer})).value();
         const auto& tensor = golden.model.weights->tensors()[carrier];
         SmoothedFold fold{.layer = layer, .fold = std::string(rule.name), .alpha = 0.5};
         const auto channels = tensor.shape.size() == 1 ? tensor.columns() : tensor.rows();

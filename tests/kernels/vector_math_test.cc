@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <span>
 #include <vector>
 
@@ -47,6 +48,25 @@ TEST_P(VectorMathTest, SquareAndEnergyEqualAPlainLoop) {
     EXPECT_NEAR(energy(std::span(x).first(count)), sum, 1e-6 * sum);
     square(std::span(x).first(count));
     EXPECT_EQ(x, expected);
+  }
+}
+
+TEST_P(VectorMathTest, AddScaledAndDotAreNearAPlainLoopAndStayInTheirRow) {
+  for (const std::size_t count : kRowSizes) {
+    const auto x = random_values(count, 1);
+    auto y = random_values(count + 1, 2);
+    const auto before = y;
+    double sum = 0;
+    double magnitude = 0;
+    for (std::size_t i = 0; i < count; ++i) {
+      sum += double{x[i]} * double{y[i]};
+      magnitude += std::abs(double{x[i]} * double{y[i]});
+    }
+    EXPECT_NEAR(dot(x, std::span(y).first(count)), sum, 1e-6 * magnitude);
+    add_scaled(x, 0.75f, std::span(y).first(count));
+    for (std::size_t i = 0; i < count; ++i)
+      EXPECT_NEAR(y[i], before[i] + 0.75f * x[i], 1e-6f * (std::abs(before[i]) + std::abs(x[i])));
+    EXPECT_EQ(y[count], before[count]);
   }
 }
 

@@ -143,6 +143,83 @@ TEST(HfWeights, Llama3ScalingPutsItsDivisorsInFront) {
   EXPECT_EQ(weights->stored_rows(0, {0, 1}, scratch).size(), kHeadSize / 2 * sizeof(float));
 }
 
+constexpr std::uint64_t kExperts = 3;
+constexpr std::uint64_t kExpertWidth = 4;
+
+/// A Mixtral of one layer, its experts in the order in which their names sort.
+std::vector<TensorDescriptor> mixtral_tensors() {
+  auto tensors = llama_tensors();
+  std::erase_if(tensors, [](const auto& tensor) {
+    return tensor.name.find("mlp.") != std::string::npos || tensor.name.ends_with(".bias");
+  });
+  const std::string block = "model.layers.0.block_sparse_moe.";
+  tensors.push_back({block + "gate.weight", ElementType::F16, {kExperts, kEmbedding}});
+  for (std::uint64_t expert = 0; expert < kExperts; ++expert) {
+    const std::string name = block + "experts." + std::to_string(expert);
+    tensors.push_back({name + ".w1.weight", ElementType::F16, {kExpertWidth, kEmbedding}});
+    tensors.push_back({name + ".w2.weight", ElementType::F16, {kEmbedding, kExpertWidth}});
+    tensors.push_back({name + ".w3.weight", ElementType::F16, {kExpertWidth, kEmbedding}});
+  }
+  return tensors;
+}
+
+std::unique_ptr<WeightSource> present_mixtral(std::vector<TensorDescriptor> tensors) {
+  const auto config = read_model_config(json::JsonObject(
+      R"({"architectures": ["MixtralForCausalLM"], "hidden_size": 16, "intermediate_size": 4, "num_local_experts": 3,
+          "num_attention_heads": 2, "num_key_value_heads": 1, "num_hidden_layers": 1, "vocab_size": 10})",
+      "config.json"));
+  return present_as_gguf(std::make_unique<CountingSource>(std::move(tensors)), config);
+}
+
+TEST(HfWeights, ExpertsAreStackedAndReadAcrossTheirBorders) {
+  const auto weights = present_mixtral(mixtral_tensors());
+  const auto gate = *weights->find("blk.0.ffn_gate_exps.weight");
+  EXPECT_EQ(weights->tensors()[gate],
+            (TensorDescriptor{
+                "blk.0.ffn_gate_exps.weight", ElementType::F16, {kExperts, kExpertWidth, kEmbedding}}));
+  std::vector<std::byte> scratch;
+  // The last row of expert 0, all of expert 1, the first row of expert 2.
+  const auto rows = weights->stored_rows(gate, {kExpertWidth - 1, kExpertWidth + 2}, scratch);
+  ASSERT_EQ(rows.size(), (kExpertWidth + 2) * kEmbedding * 2);
+  EXPECT_EQ(half_at(rows, 0), static_cast<float>((kExpertWidth - 1) * kEmbedding));
+  for (std::uint64_t row = 0; row < kExpertWidth; ++row)
+    EXPECT_EQ(half_at(rows, (row + 1) * kEmbedding), static_cast<float>(row * kEmbedding));
+  EXPECT_EQ(half_at(rows, (kExpertWidth + 1) * kEmbedding), 0.0f);
+  EXPECT_NO_THROW(weights->discard(gate, {kExpertWidth - 1, kExpertWidth + 2}));
+}
+
+TEST(HfWeights, RoutersAreFloat32) {
+  const auto weights = present_mixtral(mixtral_tensors());
+  const auto router = *weights->find("blk.0.ffn_gate_inp.weight");
+  EXPECT_EQ(weights->tensors()[router].type, ElementType::F32);
+  std::vector<std::byte> scratch;
+  const auto bytes = weights->stored_rows(router, {1, 1}, scratch);
+  float first = 0;
+  ASSERT_EQ(bytes.size(), kEmbedding * sizeof first);
+  std::memcpy(&first, bytes.data(), sizeof first);
+  EXPECT_EQ(first, static_cast<float>(kEmbedding));
+}
+
+TEST(HfWeights, MissingSurplusAndMixedExpertsAreRefusedByName) {
+  const auto says = [](std::vector<TensorDescriptor> tensors) -> std::string {
+    try {
+      present_mixtral(std::move(tensors));
+    } catch (const BadFileError& error) {
+      return error.what();
+    }
+    return "accepted";
+  };
+  auto tensors = mixtral_tensors();
+  const auto last = tensors.back();
+  tensors.pop_back();
+  EXPECT_THAT(says(tensors), ::testing::AllOf(HasSubstr("experts.2.w3.weight"), HasSubstr("missing")));
+  tensors.push_back({last.name, ElementType::BF16, last.shape});
+  EXPECT_THAT(says(tensors), ::testing::AllOf(HasSubstr("experts.2.w3.weight"), HasSubstr("one type")));
+  tensors.back() = last;
+  tensors.push_back({"model.layers.0.block_sparse_moe.experts.3.w3.weight", last.type, last.shape});
+  EXPECT_THAT(says(tensors), ::testing::AllOf(HasSubstr("num_local_experts = 3"), HasSubstr("no expert 3")));
+}
+
 TEST(HfWeights, TiedModelsNeedNoOutputMatrix) {
   auto tensors = llama_tensors();
   tensors.erase(tensors.begin());

@@ -150,6 +150,34 @@ INSTANTIATE_TEST_SUITE_P(
                   R"("quantization_config": {"quant_method": "gptq"})", "gptq"}),
     [](const auto& parameter) { return parameter.param.name; });
 
+std::string qwen3_moe_config(const std::string& more) {
+  return llama_config("architectures", R"("architectures": ["Qwen3MoeForCausalLM"])").insert(1, more + ", ");
+}
+
+TEST(ModelConfig, ExpertsAreReadUnderEitherNameAndDefaultToThoseOfTheClass) {
+  const auto config = read(qwen3_moe_config(R"("norm_topk_prob": true, "num_experts": 16)"));
+  EXPECT_EQ(config[Quantity::experts], 16u);
+  EXPECT_EQ(config[Quantity::experts_used], 8u);
+  EXPECT_EQ(read(qwen3_moe_config(R"("norm_topk_prob": true)"))[Quantity::experts], 128u);
+}
+
+TEST(ModelConfig, MixturesThatGgufCannotSayAreRefused) {
+  const auto says = [](const std::string& more) -> std::string {
+    try {
+      read(qwen3_moe_config(more));
+    } catch (const BadFileError& error) {
+      return error.what();
+    }
+    return "accepted";
+  };
+  EXPECT_EQ(says(R"("norm_topk_prob": true, "mlp_only_layers": [], "decoder_sparse_step": 1)"), "accepted");
+  EXPECT_THAT(says(R"("norm_topk_prob": false)"), HasSubstr("norm_topk_prob"));
+  EXPECT_THAT(says(R"("max_position_embeddings": 64)"), HasSubstr("norm_topk_prob"));
+  EXPECT_THAT(says(R"("norm_topk_prob": true, "mlp_only_layers": [1])"), HasSubstr("mlp_only_layers"));
+  EXPECT_THAT(says(R"("norm_topk_prob": true, "decoder_sparse_step": 2)"), HasSubstr("decoder_sparse_step"));
+  EXPECT_THAT(says(R"("norm_topk_prob": true, "num_local_experts": 4)"), HasSubstr("num_experts_per_tok"));
+}
+
 TEST(ModelConfig, TextThatIsNoJsonIsRefusedWithItsOffset) {
   EXPECT_THROW(read("{\"hidden_size\": "), BadFileError);
   EXPECT_THROW(read("[]"), BadFileError);

@@ -40,7 +40,7 @@ TEST_P(ReferenceModel, ConvertsToTheReferencesBytes) {
 
 INSTANTIATE_TEST_SUITE_P(Families, ReferenceModel,
                          ::testing::Values("llama-3-tied", "llama-bias", "llama-gpt2", "mistral", "qwen2",
-                                           "qwen3"),
+                                           "qwen3", "mixtral", "qwen2-moe", "qwen3-moe"),
                          [](const auto& parameter) {
                            std::string name = parameter.param;
                            std::erase(name, '-');

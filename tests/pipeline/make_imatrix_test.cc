@@ -5,6 +5,7 @@
 #include <cstdlib>
 #include <numeric>
 
+#include "base/message_recorder.h"
 #include "foundation/base/error.h"
 #include "foundation/formats/imatrix/fisher_reader.h"
 #include "pipeline/imatrix.h"
@@ -89,6 +90,66 @@ TEST_F(CalibrationOfTheDemoModel, SeesEveryTokenInEveryLinear) {
   EXPECT_EQ(matrix.entries.at("blk.1.attn_q.weight").sums, matrix.entries.at("blk.1.attn_v.weight").sums);
   EXPECT_EQ(matrix.entries.at("blk.1.ffn_gate.weight").sums, matrix.entries.at("blk.1.ffn_up.weight").sums);
   EXPECT_NE(matrix.entries.at("blk.1.ffn_gate.weight").sums, matrix.entries.at("blk.2.ffn_gate.weight").sums);
+}
+
+class CalibrationOfAMixture : public CalibrationOfTheDemoModel {
+ protected:
+  pipeline::ImatrixSettings mixture(const std::string& name) const {
+    auto job = settings();
+    job.model = std::string(TESSERA_TESTDATA "/forward/") + name;
+    return job;
+  }
+};
+
+TEST_F(CalibrationOfAMixture, CountsTheTokensThatPassEachExpert) {
+  const auto entries = run(mixture("qwen2-moe")).matrix.entries;
+  const auto& down = entries.at("blk.1.ffn_down_exps.weight");
+  EXPECT_EQ(down.experts(), 6u);
+  EXPECT_EQ(down.columns, 32u);
+  EXPECT_EQ(down.sums.size(), 6u * 32u);
+  EXPECT_EQ(std::accumulate(down.counts.begin(), down.counts.end(), 0u), 5u * 32u * 3u);
+  EXPECT_EQ(entries.at("blk.1.ffn_gate_exps.weight").counts, down.counts);
+  EXPECT_EQ(entries.at("blk.1.ffn_gate_exps.weight").sums, entries.at("blk.1.ffn_up_exps.weight").sums);
+  for (const char* name : {"ffn_down_shexp", "ffn_gate_inp", "ffn_gate_inp_shexp", "attn_q"}) {
+    EXPECT_EQ(entries.at(std::string("blk.1.") + name + ".weight").counts,
+              (std::vector<std::uint64_t>{5 * 32}))
+        << name;
+  }
+}
+
+TEST_F(CalibrationOfAMixture, SumsOfTheExpertsAddUpToThoseOfTheInputTheyShare) {
+  const auto entries = run(mixture("qwen3-moe")).matrix.entries;
+  const auto& experts = entries.at("blk.0.ffn_gate_exps.weight");
+  const auto& input = entries.at("blk.0.ffn_gate_inp.weight");
+  for (std::uint64_t c = 0; c < experts.columns; ++c) {
+    double sum = 0;
+    for (std::uint64_t x = 0; x < experts.experts(); ++x) sum += experts.sums[x * experts.columns + c];
+    EXPECT_NEAR(sum, 2.0 * input.sums[c], 1e-4 * sum) << "every token passes two experts";
+  }
+}
+
+TEST_F(CalibrationOfAMixture, DoesNotDependOnThreads) {
+  auto job = mixture("qwen3-moe");
+  const auto two = bytes_of(job);
+  job.threads = 1;
+  EXPECT_EQ(bytes_of(job), two);
+}
+
+TEST_F(CalibrationOfAMixture, NamesExpertsThatTheTextNeverReaches) {
+  auto job = mixture("qwen3-moe");
+  job.corpus.context = 2;
+  job.corpus.samples = 1;
+  testing::MessageRecorder messages;
+  const auto matrix = pipeline::make_imatrix(job, messages, StopFlag()).matrix;
+  EXPECT_THAT(matrix.entries.at("blk.0.ffn_up_exps.weight").counts, ::testing::Contains(0u));
+  EXPECT_THAT(messages.warnings,
+              ::testing::Contains(HasSubstr("blk.0.ffn_down_exps.weight: the text never")));
+}
+
+TEST_F(CalibrationOfAMixture, TakesNoGradientsAndSaysWhatDoesWithoutThem) {
+  auto job = mixture("mixtral");
+  job.method = ImportanceMethod::fisher;
+  EXPECT_THAT([&] { run(job); }, ThrowsMessage<UsageError>(HasSubstr("use --method activation")));
 }
 
 TEST_F(CalibrationOfTheDemoModel, SeesTheOutputOnRequestWithEveryMethod) {

@@ -18,10 +18,16 @@ void add(std::span<const float> x, std::span<float> y);
 /// y [rows, x.size()] += x in every row: biases.
 void add_to_rows(std::span<const float> x, std::span<float> y);
 
+/// y += factor x, of equal size.
+void add_scaled(std::span<const float> x, float factor, std::span<float> y);
+
 /// x <- x^2.
 void square(std::span<float> x);
 
 /// sum x^2, added in float32 lanes.
 float energy(std::span<const float> x);
+
+/// sum x y, of equal size, added in float32 lanes.
+float dot(std::span<const float> x, std::span<const float> y);
 
 }  // namespace tessera::kernels

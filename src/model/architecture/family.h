@@ -5,7 +5,9 @@
 // with their shapes, and which vocabularies need a correction. A new family is a new row of tables in
 // families.cc.
 //
-// In names, "{}" stands for the index of a layer, counted from 0.
+// In names, the first "{}" stands for the index of a layer and a second one for that of an expert, both
+// counted from 0. Matrices of experts are stacked: one GGUF tensor [experts, rows, columns] for all of a
+// layer.
 #pragma once
 
 #include <cstdint>
@@ -25,10 +27,15 @@ enum class Quantity {
   kv_heads,
   head_size,
   vocabulary,
-  query_width,      ///< heads * head_size
-  key_value_width,  ///< kv_heads * head_size
+  experts,
+  experts_used,  ///< by one token
+  expert_feed_forward,
+  shared_feed_forward,  ///< of the expert that every token passes
+  query_width,          ///< heads * head_size
+  key_value_width,      ///< kv_heads * head_size
+  one,                  ///< 1
 };
-inline constexpr std::size_t kQuantities = 10;
+inline constexpr std::size_t kQuantities = 15;
 
 /// What a size is when config.json does not give it: the default of the family's class in transformers.
 enum class Otherwise {
@@ -44,6 +51,7 @@ struct SizeRule {
   std::string_view config_key;
   Otherwise otherwise = Otherwise::refuse;
   std::uint32_t number = 0;
+  std::string_view other_key = {};  ///< looked for where `config_key` is not given
 };
 
 /// What is written under a metadata key of the family.
@@ -71,13 +79,20 @@ enum class RowOrder {
   interleaved_heads,
 };
 
+/// In which type GGUF has a tensor.
+enum class StoredType {
+  as_is,    ///< vectors are float32 nevertheless
+  float32,  ///< also when other matrices are converted: routers
+};
+
 enum class Presence {
   required,
   optional,
   unless_tied,  ///< required unless config.json says tie_word_embeddings
 };
 
-/// One tensor of the family, [rows, columns]; a vector has no `rows`.
+/// One tensor of the family, [rows, columns]; a vector has no `rows`. That of an expert is a part of the
+/// stacked tensor, which has the number of experts before that.
 struct TensorRule {
   std::string_view hf_name;
   std::string_view gguf_name;
@@ -85,6 +100,7 @@ struct TensorRule {
   Quantity columns;
   RowOrder row_order = RowOrder::same;
   Presence presence = Presence::required;
+  StoredType stored_type = StoredType::as_is;
 };
 
 /// A vocabulary of this very size gets one more key, as llama.cpp's converter gives it.
@@ -101,6 +117,15 @@ enum class SlidingWindow {
   /// Where "use_sliding_window" is true: the layers that "layer_types" says, or those from
   /// "max_window_layers" on.
   where_used,
+  where_used_everywhere,  ///< where "use_sliding_window" is true: all layers
+};
+
+/// How the weights of the experts that a token passes come about from the softmax over all experts.
+enum class ExpertWeights {
+  none,                 ///< the family has no experts
+  normalized_by_class,  ///< divided by their sum, and config.json has no say in it
+  normalized,
+  as_they_are,
 };
 
 struct Family {
@@ -113,6 +138,12 @@ struct Family {
   /// Whether "add_prefix_space" of tokenizer_config.json becomes tokenizer.ggml.add_space_prefix.
   bool writes_add_space_prefix = false;
   SlidingWindow sliding_window = SlidingWindow::never;
+  /// What runtimes do with the GGUF architecture, which has no key for it. Config.json must agree where it
+  /// says something ("norm_topk_prob").
+  ExpertWeights expert_weights = ExpertWeights::none;
+  /// Defaults of the family's class in transformers.
+  double norm_epsilon = 1e-6;
+  double rope_base = 10000;
 };
 
 /// All supported families.

@@ -175,7 +175,7 @@ class ConfigMaker {
             .first(static_cast<std::size_t>(std::ranges::find(rule.tensors, "") - rule.tensors.begin()));
     const auto found = std::ranges::count_if(weights_.tensors(), [&](const TensorDescriptor& tensor) {
       return std::ranges::any_of(
-          patterns, [&](std::string_view pattern) { return layer_of(pattern, tensor.name).has_value(); });
+          patterns, [&](std::string_view pattern) { return indices_of(pattern, tensor.name).has_value(); });
     });
     if (static_cast<std::uint64_t>(found) == std::uint64_t{need("block_count")} * patterns.size())
       return true;

@@ -49,7 +49,10 @@ std::optional<Int8Scheme> read_quantization(const JsonObject& config) {
 }
 
 std::uint32_t value_of(const SizeRule& rule, const JsonObject& config, const ModelConfig& so_far) {
-  if (const auto given = config.count(rule.config_key)) return *given;
+  for (const auto key : {rule.config_key, rule.other_key}) {
+    if (key.empty()) continue;
+    if (const auto given = config.count(key)) return *given;
+  }
   switch (rule.otherwise) {
     case Otherwise::number:
       return rule.number;
@@ -98,8 +101,33 @@ void read_sizes(const JsonObject& config, ModelConfig& model) {
   if (head_size % 2 != 0) {
     config.fail("head_dim", fmt::format("is {}, rotary embeddings need an even one", head_size));
   }
+  set(Quantity::one, 1);
   set(Quantity::query_width, product(config, "num_attention_heads", heads, head_size));
   set(Quantity::key_value_width, product(config, "num_key_value_heads", kv_heads, head_size));
+}
+
+/// Refuses what GGUF's architectures of mixtures of experts cannot say, and would compute otherwise.
+void check_experts(const JsonObject& config, const ModelConfig& model) {
+  if (model.family->expert_weights == ExpertWeights::none) return;
+  if (model[Quantity::experts_used] > model[Quantity::experts]) {
+    config.fail("num_experts_per_tok", fmt::format("is {}, but there are {} experts",
+                                                   model[Quantity::experts_used], model[Quantity::experts]));
+  }
+  if (model.family->expert_weights == ExpertWeights::normalized_by_class) return;
+  const bool normalized = model.family->expert_weights == ExpertWeights::normalized;
+  if (config.boolean("norm_topk_prob").value_or(false) != normalized) {
+    config.fail("norm_topk_prob",
+                fmt::format("is not {}, but runtimes of GGUF files always compute {} models so", normalized,
+                            model.family->gguf_architecture));
+  }
+  const auto* dense_layers = config.find("mlp_only_layers");
+  const bool has_dense_layers = dense_layers != nullptr && dense_layers->is_array() && !dense_layers->empty();
+  if (has_dense_layers || config.count("decoder_sparse_step").value_or(1) != 1) {
+    config.fail(
+        has_dense_layers ? "mlp_only_layers" : "decoder_sparse_step",
+        fmt::format("asks for layers without experts; GGUF's architecture {} has experts in every layer",
+                    model.family->gguf_architecture));
+  }
 }
 
 bool is_windowed_layer(const JsonObject& config, std::uint32_t layer) {
@@ -116,13 +144,14 @@ bool is_windowed_layer(const JsonObject& config, std::uint32_t layer) {
 
 std::vector<std::uint32_t> read_attention_windows(const JsonObject& config, const ModelConfig& model) {
   const SlidingWindow rule = model.family->sliding_window;
-  const auto window = config.count("sliding_window");
   const bool unused =
-      rule == SlidingWindow::where_used && !config.boolean("use_sliding_window").value_or(false);
-  if (rule == SlidingWindow::never || !window || unused) return {};
+      rule != SlidingWindow::where_given && !config.boolean("use_sliding_window").value_or(false);
+  if (rule == SlidingWindow::never || unused) return {};
+  const auto window = config.count("sliding_window");
+  if (!window) return {};
   std::vector<std::uint32_t> windows(model[Quantity::blocks], 0);
   for (std::uint32_t layer = 0; layer < windows.size(); ++layer) {
-    if (rule == SlidingWindow::where_given || is_windowed_layer(config, layer)) windows[layer] = *window;
+    if (rule != SlidingWindow::where_used || is_windowed_layer(config, layer)) windows[layer] = *window;
   }
   return windows;
 }
@@ -130,13 +159,14 @@ std::vector<std::uint32_t> read_attention_windows(const JsonObject& config, cons
 }  // namespace
 
 ModelConfig read_model_config(const JsonObject& config) {
-  constexpr double kDefaultNormEpsilon = 1e-6;
   ModelConfig model;
   model.family = &family_of(config);
   model.int8 = read_quantization(config);
   read_sizes(config, model);
-  model.rope = read_rope_scaling(config, model[Quantity::context], model[Quantity::head_size]);
-  model.norm_epsilon = config.real("rms_norm_eps").value_or(kDefaultNormEpsilon);
+  check_experts(config, model);
+  model.rope = read_rope_scaling(config, model[Quantity::context], model[Quantity::head_size],
+                                 model.family->rope_base);
+  model.norm_epsilon = config.real("rms_norm_eps").value_or(model.family->norm_epsilon);
   if (model.norm_epsilon < 0) config.fail("rms_norm_eps", "is negative");
   model.tied_embeddings = config.boolean("tie_word_embeddings").value_or(false);
   model.attention_windows = read_attention_windows(config, model);

@@ -139,7 +139,8 @@ void add_rope_settings(const MetadataReader& metadata, std::uint32_t context, st
   if (type == "yarn") add_yarn_settings(metadata, context, config["rope_scaling"]);
 }
 
-RopeScaling read_rope_scaling(const JsonObject& config, std::uint32_t context, std::uint32_t head_size) {
+RopeScaling read_rope_scaling(const JsonObject& config, std::uint32_t context, std::uint32_t head_size,
+                              double default_base) {
   const JsonObject parameters =
       config.object(config.contains("rope_scaling") ? "rope_scaling" : "rope_parameters");
   for (const std::string_view key : {"full_attention", "sliding_attention"}) {
@@ -147,7 +148,7 @@ RopeScaling read_rope_scaling(const JsonObject& config, std::uint32_t context, s
       parameters.fail(key, "gives layers different RoPE settings, which is not supported");
   }
   RopeScaling rope;
-  rope.base = positive(parameters, "rope_theta", positive(config, "rope_theta", rope.base));
+  rope.base = positive(parameters, "rope_theta", positive(config, "rope_theta", default_base));
   const auto named = parameters.text("rope_type");
   const std::string type = named ? *named : parameters.text("type").value_or("default");
   if (type == "linear") {

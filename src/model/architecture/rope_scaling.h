@@ -19,7 +19,7 @@
 namespace tessera::model {
 
 struct RopeScaling {
-  double base = 10000;  ///< rope_theta
+  double base = 0;  ///< rope_theta
   /// Keys below "ARCHITECTURE.rope.scaling." with their values, in the order to be written.
   std::vector<std::pair<std::string_view, gguf::Value>> metadata;
   /// Llama 3 scaling: the divisor of each of the head_size / 2 frequencies; empty for all other kinds.
@@ -27,8 +27,10 @@ struct RopeScaling {
 };
 
 /// Reads it from config.json. `context` is max_position_embeddings, `head_size` the rotated dimensions of a
-/// head. Throws BadFileError when the kind is unsupported or a number is missing or impossible.
-RopeScaling read_rope_scaling(const json::JsonObject& config, std::uint32_t context, std::uint32_t head_size);
+/// head, `default_base` the "rope_theta" where none is given. Throws BadFileError when the kind is
+/// unsupported or a number is missing or impossible.
+RopeScaling read_rope_scaling(const json::JsonObject& config, std::uint32_t context, std::uint32_t head_size,
+                              double default_base = 10000);
 
 /// The inverse: sets the "rope_theta" and, where there is scaling, the "rope_scaling" object of a config.json
 /// that reads to what the metadata of a GGUF file say below "ARCHITECTURE.rope.", and to `divisors`, the

@@ -7,28 +7,46 @@ namespace {
 
 constexpr std::string_view kHole = "{}";
 
+std::size_t holes(std::string_view pattern) {
+  std::size_t count = 0;
+  for (auto at = pattern.find(kHole); at != std::string_view::npos; at = pattern.find(kHole, at + 1)) ++count;
+  return count;
+}
+
 }  // namespace
 
-bool is_per_layer(std::string_view pattern) { return pattern.find(kHole) != std::string_view::npos; }
+bool is_per_layer(std::string_view pattern) { return holes(pattern) > 0; }
+bool is_per_expert(std::string_view pattern) { return holes(pattern) > 1; }
 
-std::string with_layer(std::string_view pattern, std::uint32_t layer) {
-  const auto hole = pattern.find(kHole);
-  if (hole == std::string_view::npos) return std::string(pattern);
-  std::string name(pattern.substr(0, hole));
-  name += std::to_string(layer);
-  name += pattern.substr(hole + kHole.size());
+std::string with_indices(std::string_view pattern, const NameIndices& indices) {
+  std::string name;
+  for (const std::uint32_t index : {indices.layer, indices.expert}) {
+    const auto hole = pattern.find(kHole);
+    if (hole == std::string_view::npos) break;
+    name += pattern.substr(0, hole);
+    name += std::to_string(index);
+    pattern.remove_prefix(hole + kHole.size());
+  }
+  name += pattern;
   return name;
 }
 
-std::optional<std::uint32_t> layer_of(std::string_view pattern, std::string_view name) {
-  const auto hole = pattern.find(kHole);
-  if (hole == std::string_view::npos) return pattern == name ? std::optional<std::uint32_t>(0) : std::nullopt;
-  if (!name.starts_with(pattern.substr(0, hole))) return std::nullopt;
-  std::uint32_t layer = 0;
-  const auto parsed = std::from_chars(name.data() + hole, name.data() + name.size(), layer);
-  if (parsed.ec != std::errc()) return std::nullopt;
-  // Rebuilding the name refuses "03" and whatever follows the number.
-  return with_layer(pattern, layer) == name ? std::optional(layer) : std::nullopt;
+std::optional<NameIndices> indices_of(std::string_view pattern, std::string_view name) {
+  NameIndices indices;
+  auto rest = pattern;
+  auto left = name;
+  for (std::uint32_t* index : {&indices.layer, &indices.expert}) {
+    const auto hole = rest.find(kHole);
+    if (hole == std::string_view::npos) break;
+    if (!left.starts_with(rest.substr(0, hole))) return std::nullopt;
+    left.remove_prefix(hole);
+    const auto parsed = std::from_chars(left.data(), left.data() + left.size(), *index);
+    if (parsed.ec != std::errc()) return std::nullopt;
+    left.remove_prefix(static_cast<std::size_t>(parsed.ptr - left.data()));
+    rest.remove_prefix(hole + kHole.size());
+  }
+  // Rebuilding the name refuses "03" and whatever follows.
+  return with_indices(pattern, indices) == name ? std::optional(indices) : std::nullopt;
 }
 
 }  // namespace tessera::model

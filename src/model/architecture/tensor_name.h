@@ -1,5 +1,6 @@
-// Tensor names with the index of a layer in them: "blk.{}.attn_q.weight" with layer 3 is
-// "blk.3.attn_q.weight".
+// Tensor names with the index of a layer in them, or of a layer and an expert: "blk.{}.attn_q.weight" with
+// layer 3 is "blk.3.attn_q.weight"; in "model.layers.{}.mlp.experts.{}.up_proj.weight" the expert comes
+// second.
 #pragma once
 
 #include <cstdint>
@@ -9,14 +10,23 @@
 
 namespace tessera::model {
 
-/// The layer that makes `pattern` equal to `name`; 0 for a pattern without "{}" that equals it; empty
-/// otherwise.
-std::optional<std::uint32_t> layer_of(std::string_view pattern, std::string_view name);
+/// What stands for the first and the second "{}"; 0 where there is none.
+struct NameIndices {
+  std::uint32_t layer = 0;
+  std::uint32_t expert = 0;
 
-/// `pattern` with its "{}", if any, replaced by `layer`.
-std::string with_layer(std::string_view pattern, std::uint32_t layer);
+  bool operator==(const NameIndices&) const = default;
+};
+
+/// The indices that make `pattern` equal to `name`; empty where none do.
+std::optional<NameIndices> indices_of(std::string_view pattern, std::string_view name);
+
+/// `pattern` with each "{}" replaced by its index.
+std::string with_indices(std::string_view pattern, const NameIndices& indices);
 
 /// Whether the pattern has one tensor per layer.
 bool is_per_layer(std::string_view pattern);
+/// Whether it has one per layer and expert.
+bool is_per_expert(std::string_view pattern);
 
 }  // namespace tessera::model

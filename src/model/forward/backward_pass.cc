@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cassert>
 
+#include "foundation/base/error.h"
 #include "foundation/base/parallel.h"
 
 namespace tessera::model {
@@ -40,6 +41,9 @@ BackwardPass::BackwardPass(ForwardPass& forward, const BackwardSettings& setting
                    std::min<std::uint64_t>(forward.settings().memory_bytes, forward.states().bytes().size())),
       gradients_(make_states()) {
   require_float_linears(forward.loader().source());
+  if (!forward.config().mixture) return;
+  throw BadFileError({.file = forward.loader().source().name()},
+                     "the backward pass does not run mixtures of experts");
 }
 
 void BackwardPass::run_forward_layer(const LayerWeights& weights, std::uint32_t layer, const StopFlag& stop,

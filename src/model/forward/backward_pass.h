@@ -33,7 +33,8 @@ struct BackwardSettings {
 
 class BackwardPass {
  public:
-  /// `forward` outlives it. Throws IoError when a scratch file is needed and cannot be made.
+  /// `forward` outlives it. Throws BadFileError on a mixture of experts, IoError when a scratch file is
+  /// needed and cannot be made.
   explicit BackwardPass(ForwardPass& forward, const BackwardSettings& settings = {});
 
   /// Keeps the hidden states of the forward pass as what enters `layer`, and takes them through it. Layers

@@ -16,15 +16,28 @@
 namespace tessera::model {
 namespace {
 
+/// What runtimes make of the architecture: there are no keys for it.
+struct Experts {
+  bool always = false;      ///< there is no dense form
+  bool normalized = false;  ///< MixtureConfig::normalized
+  bool shared = false;      ///< one expert more that every token passes
+  bool own_width = false;  ///< expert_feed_forward_length counts; otherwise they are as wide as a dense block
+};
+
 struct Architecture {
   std::string_view name;  ///< general.architecture
   kernels::RopePairs pairs;
+  std::optional<Experts> experts = std::nullopt;  ///< empty: dense only
 };
 
 constexpr std::array kArchitectures = {
-    Architecture{"llama", kernels::RopePairs::interleaved},
+    Architecture{"llama", kernels::RopePairs::interleaved, Experts{.normalized = true}},
     Architecture{"qwen2", kernels::RopePairs::half_split},
     Architecture{"qwen3", kernels::RopePairs::half_split},
+    Architecture{"qwen2moe", kernels::RopePairs::half_split,
+                 Experts{.always = true, .shared = true, .own_width = true}},
+    Architecture{"qwen3moe", kernels::RopePairs::half_split,
+                 Experts{.always = true, .normalized = true, .own_width = true}},
 };
 
 /// Bounds what a hostile file can make the engine allocate before a tensor contradicts it.
@@ -36,10 +49,10 @@ class ConfigReader {
 
   DecoderConfig read() {
     DecoderConfig config;
-    refuse_experts();
     config.layers = size("block_count");
     config.embedding = size("embedding_length");
     config.feed_forward = size("feed_forward_length");
+    read_experts(config);
     config.heads = size("attention.head_count");
     config.kv_heads = optional_size("attention.head_count_kv").value_or(config.heads);
     config.head_size = optional_size("attention.key_length").value_or(config.embedding / config.heads);
@@ -64,9 +77,27 @@ class ConfigReader {
                        fmt::join(known, ", ")));
   }
 
-  void refuse_experts() const {
-    const auto experts = model_.metadata.unsigned_integer(key("expert_count")).value_or(0);
-    if (experts > 0) refuse("the forward pass does not run mixtures of experts");
+  void read_experts(DecoderConfig& config) const {
+    const auto& experts = architecture_.experts;
+    const bool says_none = model_.metadata.unsigned_integer(key("expert_count")) == 0;
+    if ((says_none || !model_.metadata.contains(key("expert_count"))) && !(experts && experts->always))
+      return;
+    if (!experts) refuse(fmt::format("the architecture {} has no mixtures of experts", architecture_.name));
+    MixtureConfig mixture{.experts = size("expert_count"),
+                          .used = size("expert_used_count"),
+                          .feed_forward = config.feed_forward,
+                          .normalized = experts->normalized};
+    if (mixture.used > mixture.experts) {
+      refuse(fmt::format("a token cannot pass {} of {} experts ('{}')", mixture.used, mixture.experts,
+                         key("expert_used_count")));
+    }
+    if (experts->own_width) {
+      const auto width = optional_size("expert_feed_forward_length");
+      mixture.feed_forward = width.value_or(std::max(config.feed_forward / mixture.used, 1u));
+    }
+    const auto shared = optional_size("expert_shared_feed_forward_length").value_or(config.feed_forward);
+    config.feed_forward = experts->shared ? shared : 0;
+    config.mixture = mixture;
   }
 
   std::optional<std::uint32_t> optional_size(std::string_view name) const {

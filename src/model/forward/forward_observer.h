@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <optional>
 #include <span>
 
 #include "foundation/kernels/matrix.h"
@@ -23,7 +24,9 @@ struct LinearInput {
   const kernels::Matrix& rows;           ///< [>= tokens, in]
   std::size_t first_row = 0;             ///< of the tokens in `rows`
   std::size_t tokens = 0;
-  TokenPlace place;
+  TokenPlace place;  ///< of the first row, where they are not those of an expert
+  /// The expert, where `tensors` stack experts and the rows are those of the tokens that pass this one.
+  std::optional<std::size_t> expert = std::nullopt;
 };
 
 /// What a linear makes of them, bias included.
@@ -31,6 +34,7 @@ struct LinearOutput {
   std::size_t tensor = 0;
   std::span<const float> values;  ///< [tokens, out]
   TokenPlace place;
+  std::optional<std::size_t> expert = std::nullopt;  ///< as in LinearInput
 };
 
 class ForwardObserver {
@@ -41,6 +45,18 @@ class ForwardObserver {
   virtual void linear_output(const LinearOutput&) {}
   /// Whether linear_output wants to be called; it costs a pass over the outputs.
   virtual bool wants_outputs() const { return false; }
+};
+
+/// Whom linears report to, and about which tokens.
+struct Watch {
+  ForwardObserver* observer = nullptr;  ///< may be null
+  TokenPlace place = {};
+
+  bool wants_outputs() const { return observer != nullptr && observer->wants_outputs(); }
+  void report(std::span<const std::size_t> tensors, const kernels::Matrix& rows, std::size_t first_row,
+              std::size_t tokens, std::optional<std::size_t> expert = std::nullopt) const {
+    if (observer != nullptr) observer->linear_input({tensors, rows, first_row, tokens, place, expert});
+  }
 };
 
 }  // namespace tessera::model

@@ -1,6 +1,7 @@
 #include "model/forward/layer_forward.h"
 
 #include <algorithm>
+#include <array>
 #include <cassert>
 
 #include "foundation/kernels/rms_norm.h"
@@ -10,6 +11,20 @@
 namespace tessera::model {
 
 using kernels::row_of;
+
+namespace {
+
+/// Whatever reads the input of the feed-forward block at all tokens.
+std::vector<std::size_t> ffn_readers(const LayerWeights& weights) {
+  std::vector<std::size_t> tensors;
+  if (weights.gate.outputs() > 0) tensors = {weights.gate.tensor, weights.up.tensor};
+  for (const Router* router : {&weights.mixture.router, &weights.mixture.shared_gate}) {
+    if (!router->weight.empty()) tensors.push_back(router->tensor);
+  }
+  return tensors;
+}
+
+}  // namespace
 
 TileActivations::TileActivations(const DecoderConfig& config, kernels::Precision precision,
                                  std::size_t tokens)
@@ -23,33 +38,40 @@ TileActivations::TileActivations(const DecoderConfig& config, kernels::Precision
       up(tokens * config.feed_forward),
       ffn_activation(precision, tokens, config.feed_forward) {}
 
+std::size_t tile_tokens(const DecoderConfig& config, std::size_t context) {
+  return std::min(context, config.mixture ? kMixtureTileTokens : kTileTokens);
+}
+
 LayerForward::LayerForward(const DecoderConfig& config, const kernels::RopeTable& rope,
                            kernels::Precision precision, std::size_t context, kernels::TiledProducts* tiled)
     : config_(config),
       rope_(rope),
       products_(tiled),
       attention_(config, precision),
-      tile_(config, precision, std::min(context, kTileTokens)),
+      tile_(config, precision, tile_tokens(config, context)),
       heads_(config, precision, context, context),
       attended_(precision, context, config.query_width()),
-      row_(std::max({config.embedding, config.feed_forward, config.head_size})) {}
+      row_(std::max({config.embedding, config.feed_forward, config.head_size})) {
+  if (config.mixture) mixture_.emplace(config, precision, tiled);
+}
 
 void LayerForward::run(const LayerWeights& weights, std::uint32_t layer, std::size_t window, std::size_t lane,
                        HiddenStates& states, ForwardObserver* observer) {
   const std::size_t context = states.context();
+  const std::size_t tile = tile_tokens(config_, context);
   const auto hidden_of = [&](std::size_t tokens) {
     return std::span(tile_.hidden).first(tokens * config_.embedding);
   };
-  for (std::size_t first = 0; first < context; first += kTileTokens) {
-    const std::size_t tokens = std::min(kTileTokens, context - first);
+  for (std::size_t first = 0; first < context; first += tile) {
+    const std::size_t tokens = std::min(tile, context - first);
     watch_ = {observer, {lane, window, first}};
     states.load(window, first, hidden_of(tokens));
     project_heads(weights, tokens, tile_);
     place_heads(weights, tokens, first, first, tile_, heads_);
   }
   attention_.run(heads_, {.window = config_.attention_window(layer)}, products_.own(), attended_);
-  for (std::size_t first = 0; first < context; first += kTileTokens) {
-    const std::size_t tokens = std::min(kTileTokens, context - first);
+  for (std::size_t first = 0; first < context; first += tile) {
+    const std::size_t tokens = std::min(tile, context - first);
     watch_ = {observer, {lane, window, first}};
     states.load(window, first, hidden_of(tokens));
     add_attention(weights, tokens, attended_, first, tile_);
@@ -62,7 +84,8 @@ void LayerForward::run(const LayerWeights& weights, std::uint32_t layer, std::si
 
 void LayerForward::project_heads(const LayerWeights& weights, std::size_t tokens, TileActivations& tile) {
   normalize(weights.attention_norm, tokens, tile.hidden, tile.attention_input);
-  report({&weights.query, &weights.key, &weights.value}, tokens, tile.attention_input, 0);
+  watch_.report(std::array{weights.query.tensor, weights.key.tensor, weights.value.tensor},
+                tile.attention_input, 0, tokens);
   apply(weights.query, tokens, tile.attention_input, 0, false, tile.query);
   apply(weights.key, tokens, tile.attention_input, 0, false, tile.key);
   apply(weights.value, tokens, tile.attention_input, 0, false, tile.value);
@@ -103,17 +126,23 @@ void LayerForward::place_heads(const LayerWeights& weights, std::size_t tokens, 
 void LayerForward::add_attention(const LayerWeights& weights, std::size_t tokens,
                                  const kernels::Matrix& attended, std::size_t first_row,
                                  TileActivations& tile) {
-  report({&weights.attention_output}, tokens, attended, first_row);
+  watch_.report(std::array{weights.attention_output.tensor}, attended, first_row, tokens);
   apply(weights.attention_output, tokens, attended, first_row, true, tile.hidden);
 }
 
 void LayerForward::project_feed_forward(const LayerWeights& weights, std::size_t tokens,
                                         TileActivations& tile) {
-  const std::size_t width = config_.feed_forward;
   normalize(weights.ffn_norm, tokens, tile.hidden, tile.ffn_input);
-  report({&weights.gate, &weights.up}, tokens, tile.ffn_input, 0);
+  watch_.report(ffn_readers(weights), tile.ffn_input, 0, tokens);
+  if (mixture_) mixture_->route(weights, std::span(tile.hidden).first(tokens * config_.embedding));
+  if (config_.feed_forward == 0) return;
   apply(weights.gate, tokens, tile.ffn_input, 0, false, tile.gate);
   apply(weights.up, tokens, tile.ffn_input, 0, false, tile.up);
+  activate(tokens, tile);
+}
+
+void LayerForward::activate(std::size_t tokens, TileActivations& tile) {
+  const std::size_t width = config_.feed_forward;
   for (std::size_t t = 0; t < tokens; ++t) {
     const auto activation = std::span(row_).first(width);
     kernels::swiglu(row_of(std::span(tile.gate), t, width), row_of(std::span(tile.up), t, width), activation);
@@ -122,8 +151,13 @@ void LayerForward::project_feed_forward(const LayerWeights& weights, std::size_t
 }
 
 void LayerForward::add_down(const LayerWeights& weights, std::size_t tokens, TileActivations& tile) {
-  report({&weights.down}, tokens, tile.ffn_activation, 0);
-  apply(weights.down, tokens, tile.ffn_activation, 0, true, tile.hidden);
+  if (config_.feed_forward > 0) {
+    watch_.report(std::array{weights.down.tensor}, tile.ffn_activation, 0, tokens);
+    if (mixture_) shared_.resize(tokens * config_.embedding);
+    apply(weights.down, tokens, tile.ffn_activation, 0, !mixture_, mixture_ ? shared_ : tile.hidden);
+    if (mixture_) mixture_->add_shared(shared_, tile.hidden);
+  }
+  if (mixture_) mixture_->add_experts(weights.mixture, tile.ffn_input, tile.hidden, watch_);
 }
 
 void LayerForward::add_feed_forward(const LayerWeights& weights, std::size_t tokens, TileActivations& tile) {
@@ -144,7 +178,7 @@ void LayerForward::normalize(std::span<const float> weight, std::size_t tokens, 
 void LayerForward::apply(const Linear& linear, std::size_t tokens, const kernels::Matrix& input,
                          std::size_t first_row, bool accumulate, std::span<float> result) {
   const auto values = result.first(tokens * linear.outputs());
-  const bool watched = watch_.observer != nullptr && watch_.observer->wants_outputs();
+  const bool watched = watch_.wants_outputs();
   if (watched) output_.resize(values.size());
   const auto target = watched ? std::span(output_) : values;
   products_.apply(linear, {input, first_row, tokens}, accumulate && !watched, target);
@@ -155,14 +189,6 @@ void LayerForward::apply(const Linear& linear, std::size_t tokens, const kernels
   } else {
     std::ranges::copy(target, values.begin());
   }
-}
-
-void LayerForward::report(std::initializer_list<const Linear*> linears, std::size_t tokens,
-                          const kernels::Matrix& input, std::size_t first_row) const {
-  if (watch_.observer == nullptr) return;
-  std::vector<std::size_t> tensors;
-  for (const Linear* linear : linears) tensors.push_back(linear->tensor);
-  watch_.observer->linear_input({tensors, input, first_row, tokens, watch_.place});
 }
 
 }  // namespace tessera::model

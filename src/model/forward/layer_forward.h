@@ -1,7 +1,7 @@
 // One worker's way through a layer, window by window:
 //
 //   h <- h + Wo attention(rope(Wq n), rope(Wk n), Wv n)      n = rms_norm(h)
-//   h <- h + Wdown (silu(Wgate m) * Wup m)                   m = rms_norm(h)
+//   h <- h + Wdown (silu(Wgate m) * Wup m)                   m = rms_norm(h); mixtures: mixture_forward.h
 //
 // Operands of matrix products are in the precision of the pass; norms, rotary embedding, softmax, gated
 // activation and the residual stream h are float32. A window is taken in tiles of tokens, so that scratch
@@ -10,6 +10,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -19,11 +20,17 @@
 #include "model/forward/hidden_states.h"
 #include "model/forward/layer_weights.h"
 #include "model/forward/linear_products.h"
+#include "model/forward/mixture_forward.h"
 
 namespace tessera::model {
 
 /// Tokens that go through a layer's linears together.
 inline constexpr std::size_t kTileTokens = 256;
+/// Likewise in mixtures of experts: many, since each expert's weights are read for its share of them alone.
+inline constexpr std::size_t kMixtureTileTokens = 2048;
+
+/// Tokens of a tile in windows of `context` tokens.
+std::size_t tile_tokens(const DecoderConfig& config, std::size_t context);
 
 /// The activations of one tile, [tokens, ..] each: what the linears read and what they make of it.
 struct TileActivations {
@@ -68,9 +75,9 @@ class LayerForward {
   /// hidden += Wo rows of `attended` from `first_row` on.
   void add_attention(const LayerWeights& weights, std::size_t tokens, const kernels::Matrix& attended,
                      std::size_t first_row, TileActivations& tile);
-  /// ffn_input, gate, up and ffn_activation of tile.hidden.
+  /// ffn_input, gate, up and ffn_activation of tile.hidden; in mixtures, the experts of its rows as well.
   void project_feed_forward(const LayerWeights& weights, std::size_t tokens, TileActivations& tile);
-  /// hidden += Wdown ffn_activation.
+  /// hidden += Wdown ffn_activation; in mixtures what all experts make of ffn_input.
   void add_down(const LayerWeights& weights, std::size_t tokens, TileActivations& tile);
   /// Both.
   void add_feed_forward(const LayerWeights& weights, std::size_t tokens, TileActivations& tile);
@@ -79,26 +86,21 @@ class LayerForward {
   kernels::MatrixProducts& products() { return products_.own(); }
 
  private:
-  /// Whom the linears report to, and about which tokens.
-  struct Watch {
-    ForwardObserver* observer = nullptr;
-    TokenPlace place;
-  };
-
   void apply(const Linear& linear, std::size_t tokens, const kernels::Matrix& input, std::size_t first_row,
              bool accumulate, std::span<float> result);
-  void report(std::initializer_list<const Linear*> linears, std::size_t tokens, const kernels::Matrix& input,
-              std::size_t first_row) const;
+  void activate(std::size_t tokens, TileActivations& tile);
 
   const DecoderConfig& config_;
   const kernels::RopeTable& rope_;
   LinearProducts products_;
+  std::optional<MixtureForward> mixture_;
   Attention attention_;
   TileActivations tile_;
   AttentionHeads heads_;
   kernels::Matrix attended_;   ///< [context, q]
   std::vector<float> row_;     ///< a normalized row
   std::vector<float> output_;  ///< outputs for an observer
+  std::vector<float> shared_;  ///< outputs of a shared expert
   Watch watch_;
 };
 

@@ -69,10 +69,40 @@ LayerWeights WeightLoader::layer(std::uint32_t layer) const {
   weights.key_norm = optional_vector(block + "attn_k_norm.weight", config_.head_size);
   weights.attention_output = linear(block + "attn_output", embedding, config_.query_width());
   weights.ffn_norm = vector(block + "ffn_norm.weight", embedding);
-  weights.gate = linear(block + "ffn_gate", config_.feed_forward, embedding);
-  weights.up = linear(block + "ffn_up", config_.feed_forward, embedding);
-  weights.down = linear(block + "ffn_down", embedding, config_.feed_forward);
+  if (config_.feed_forward > 0) {
+    const std::string_view end = config_.mixture ? "_shexp" : "";
+    weights.gate = linear(fmt::format("{}ffn_gate{}", block, end), config_.feed_forward, embedding);
+    weights.up = linear(fmt::format("{}ffn_up{}", block, end), config_.feed_forward, embedding);
+    weights.down = linear(fmt::format("{}ffn_down{}", block, end), embedding, config_.feed_forward);
+  }
+  if (config_.mixture) weights.mixture = mixture(block);
   return weights;
+}
+
+ExpertMixture WeightLoader::mixture(const std::string& block) const {
+  const std::uint64_t embedding = config_.embedding;
+  const std::uint64_t width = config_.mixture->feed_forward;
+  ExpertMixture mixture;
+  mixture.router = router(block + "ffn_gate_inp.weight", config_.mixture->experts);
+  mixture.experts.resize(config_.mixture->experts);
+  load_experts(block + "ffn_gate_exps.weight", &Expert::gate, width, embedding, mixture.experts);
+  load_experts(block + "ffn_up_exps.weight", &Expert::up, width, embedding, mixture.experts);
+  load_experts(block + "ffn_down_exps.weight", &Expert::down, embedding, width, mixture.experts);
+  if (config_.feed_forward > 0) mixture.shared_gate = router(block + "ffn_gate_inp_shexp.weight", 1);
+  return mixture;
+}
+
+Router WeightLoader::router(const std::string& name, std::uint64_t rows) const {
+  return {require(name, rows, config_.embedding), values(name, rows, config_.embedding)};
+}
+
+void WeightLoader::load_experts(const std::string& name, Linear Expert::*linear, std::uint64_t rows,
+                                std::uint64_t columns, std::vector<Expert>& experts) const {
+  const std::size_t tensor = require(name, experts.size() * rows, columns);
+  for (std::size_t x = 0; x < experts.size(); ++x) {
+    (experts[x].*linear).tensor = tensor;
+    (experts[x].*linear).weight = matrix(tensor, {x * rows, rows});
+  }
 }
 
 OutputWeights WeightLoader::output() const {
@@ -144,16 +174,21 @@ Linear WeightLoader::linear(const std::string& stem, std::uint64_t rows, std::ui
   if (source_.tensors()[result.tensor].type == ElementType::I8) {
     result.int8_weight = int8_matrix(result.tensor);
   } else {
-    result.weight = matrix(require(name, rows, columns));
+    result.weight = matrix(require(name, rows, columns), {0, rows});
   }
   result.bias = optional_vector(stem + ".bias", rows);
   return result;
 }
 
-std::vector<float> WeightLoader::vector(const std::string& name, std::uint64_t size) const {
+std::vector<float> WeightLoader::values(const std::string& name, std::uint64_t rows,
+                                        std::uint64_t columns) const {
   Scratch scratch;
-  const auto values = decode(source_, require(name, 1, size), {0, 1}, scratch);
+  const auto values = decode(source_, require(name, rows, columns), {0, rows}, scratch);
   return {values.begin(), values.end()};
+}
+
+std::vector<float> WeightLoader::vector(const std::string& name, std::uint64_t size) const {
+  return values(name, 1, size);
 }
 
 std::vector<float> WeightLoader::optional_vector(const std::string& name, std::uint64_t size) const {
@@ -161,23 +196,22 @@ std::vector<float> WeightLoader::optional_vector(const std::string& name, std::u
 }
 
 template <class Visit>
-void WeightLoader::for_each_chunk(std::size_t tensor, const Visit& visit) const {
+void WeightLoader::for_each_chunk(std::size_t tensor, const RowRange& rows, const Visit& visit) const {
   const auto& descriptor = source_.tensors()[tensor];
-  const std::uint64_t rows = descriptor.rows();
   const std::uint64_t step = std::max<std::uint64_t>(1, kChunkWeights / descriptor.columns());
   std::vector<Scratch> scratches(static_cast<std::size_t>(resolve_threads(threads_)));
-  parallel_for((rows + step - 1) / step, threads_, [&](std::size_t chunk, int worker) {
-    const RowRange range{chunk * step, std::min(step, rows - chunk * step)};
+  parallel_for((rows.count + step - 1) / step, threads_, [&](std::size_t chunk, int worker) {
+    const RowRange range{rows.first + chunk * step, std::min(step, rows.count - chunk * step)};
     visit(range, scratches[static_cast<std::size_t>(worker)]);
     source_.discard(tensor, range);
   });
 }
 
-kernels::Matrix WeightLoader::matrix(std::size_t tensor) const {
+kernels::Matrix WeightLoader::matrix(std::size_t tensor, const RowRange& rows) const {
   const auto& descriptor = source_.tensors()[tensor];
-  kernels::Matrix result(precision_, descriptor.rows(), descriptor.columns());
-  for_each_chunk(tensor, [&](RowRange rows, Scratch& scratch) {
-    result.store(rows.first, decode(source_, tensor, rows, scratch));
+  kernels::Matrix result(precision_, rows.count, descriptor.columns());
+  for_each_chunk(tensor, rows, [&](const RowRange& piece, Scratch& scratch) {
+    result.store(piece.first - rows.first, decode(source_, tensor, piece, scratch));
   });
   return result;
 }
@@ -191,7 +225,7 @@ kernels::Int8Matrix WeightLoader::int8_matrix(std::size_t tensor) const {
   }
   auto scales = read_int8_scales(source_, tensor);
   kernels::Int8Matrix result(std::move(scales.rows), descriptor.columns(), scales.input);
-  for_each_chunk(tensor, [&](RowRange rows, Scratch& scratch) {
+  for_each_chunk(tensor, {0, descriptor.rows()}, [&](const RowRange& rows, Scratch& scratch) {
     const auto codes = source_.stored_rows(tensor, rows, scratch.stored);
     result.store(rows.first, {reinterpret_cast<const std::int8_t*>(codes.data()), codes.size()});
   });

@@ -30,6 +30,26 @@ struct Linear {
   std::size_t bytes() const { return int8_weight ? int8_weight->bytes() : weight.bytes(); }
 };
 
+/// A few rows that are multiplied in float32 whatever the precision of the pass.
+struct Router {
+  std::size_t tensor = 0;     ///< in the WeightSource
+  std::vector<float> weight;  ///< [rows, e], or empty
+};
+
+/// One feed-forward block of a mixture; g = MixtureConfig::feed_forward. The tensors are those that stack the
+/// experts of the layer.
+struct Expert {
+  Linear gate;  ///< [g, e]
+  Linear up;    ///< [g, e]
+  Linear down;  ///< [e, g]
+};
+
+struct ExpertMixture {
+  Router router;                ///< a row per expert
+  std::vector<Expert> experts;  ///< empty in a dense model
+  Router shared_gate;           ///< one row, or empty: no shared expert
+};
+
 /// Shapes by DecoderConfig: e = embedding, f = feed_forward, q = query_width, k = key_value_width.
 struct LayerWeights {
   std::vector<float> attention_norm;  ///< [e]
@@ -40,9 +60,10 @@ struct LayerWeights {
   std::vector<float> key_norm;        ///< [head_size], or empty
   Linear attention_output;            ///< [e, q]
   std::vector<float> ffn_norm;        ///< [e]
-  Linear gate;                        ///< [f, e]
-  Linear up;                          ///< [f, e]
+  Linear gate;                        ///< [f, e]; with up and down the shared expert of a mixture,
+  Linear up;                          ///< [f, e]  all empty where it has none
   Linear down;                        ///< [e, f]
+  ExpertMixture mixture = {};
 };
 
 struct OutputWeights {
@@ -82,14 +103,20 @@ class WeightLoader {
   /// The tensor of this name and shape; require() wants one of floats, too.
   std::size_t locate(const std::string& name, std::uint64_t rows, std::uint64_t columns) const;
   std::size_t require(const std::string& name, std::uint64_t rows, std::uint64_t columns) const;
+  ExpertMixture mixture(const std::string& block) const;
+  Router router(const std::string& name, std::uint64_t rows) const;
+  /// Sets the given linear of every expert.
+  void load_experts(const std::string& name, Linear Expert::*linear, std::uint64_t rows,
+                    std::uint64_t columns, std::vector<Expert>& experts) const;
   Linear linear(const std::string& stem, std::uint64_t rows, std::uint64_t columns) const;
+  std::vector<float> values(const std::string& name, std::uint64_t rows, std::uint64_t columns) const;
   std::vector<float> vector(const std::string& name, std::uint64_t size) const;
   std::vector<float> optional_vector(const std::string& name, std::uint64_t size) const;
-  kernels::Matrix matrix(std::size_t tensor) const;
+  kernels::Matrix matrix(std::size_t tensor, const RowRange& rows) const;
   kernels::Int8Matrix int8_matrix(std::size_t tensor) const;
-  /// Calls visit(rows, scratch) for all rows of the tensor, in parallel, and gives their memory back.
+  /// Calls visit(piece, scratch) for all of these rows, in parallel, and gives their memory back.
   template <class Visit>
-  void for_each_chunk(std::size_t tensor, const Visit& visit) const;
+  void for_each_chunk(std::size_t tensor, const RowRange& rows, const Visit& visit) const;
 
   const WeightSource& source_;
   const DecoderConfig& config_;

@@ -4,6 +4,7 @@
 #include <cassert>
 #include <cstring>
 
+#include "foundation/base/error.h"
 #include "foundation/base/parallel.h"
 
 namespace tessera::model {
@@ -66,6 +67,9 @@ PairedPass::PairedPass(const WeightSource& source, const DecoderConfig& config, 
       rope_(config.rope, static_cast<std::uint32_t>(batch.context)),
       reference_(config, batch, share(settings.forward, settings.sequential ? 2 : 1)) {
   require_float_linears(source);
+  if (config.mixture) {
+    throw BadFileError({.file = source.name()}, "the paired pass does not run mixtures of experts");
+  }
   check_tokens(batch.tokens, config, source.name());
   if (settings.sequential) replaced_.emplace(config, batch, share(settings.forward, 2));
   const std::size_t tiles = (batch.context + kTileTokens - 1) / kTileTokens;

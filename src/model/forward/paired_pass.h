@@ -59,8 +59,8 @@ using PairedRowsSink = std::function<void(const PairedRows&)>;
 
 class PairedPass {
  public:
-  /// Checks the tokens against the vocabulary. Throws BadFileError, IoError. Source, config and tokens
-  /// outlive it.
+  /// Checks the tokens against the vocabulary. Throws BadFileError (on mixtures of experts too), IoError.
+  /// Source, config and tokens outlive it.
   PairedPass(const WeightSource& source, const DecoderConfig& config, const TokenBatch& batch,
              const PairedSettings& settings);
 

@@ -103,7 +103,7 @@ std::string card_value(const CardRule& rule, const ModelCard& card) {
   return {};
 }
 
-void add_names(const ModelCard& card, const std::vector<ModelName>& names, std::uint64_t parameters,
+void add_names(const ModelCard& card, const std::vector<ModelName>& names, const ParameterCounts& parameters,
                gguf::Metadata& metadata) {
   for (const CardRule& rule : kCardRules) {
     std::string value = card_value(rule, card);
@@ -203,14 +203,14 @@ std::vector<std::string> texts_of(const gguf::Metadata& metadata, std::string_vi
 }  // namespace
 
 void add_general_metadata(const std::filesystem::path& folder, const json::JsonObject& config,
-                          std::uint64_t parameters, gguf::Metadata& metadata) {
+                          const ParameterCounts& parameters, gguf::Metadata& metadata) {
   const ModelCard card(folder);
   const auto real_folder = std::filesystem::weakly_canonical(folder);
   add_sampling(json::read_json_object_if_present(folder / "generation_config.json"), metadata);
-  add_names(card, names_of(real_folder, config, parameters), parameters, metadata);
+  add_names(card, names_of(real_folder, config, parameters.total), parameters, metadata);
   add_ancestors("base_model", first_given(card, {"base_model", "base_models", "base_model_sources"}),
-                parameters, metadata);
-  add_ancestors("dataset", first_given(card, {"datasets", "dataset", "dataset_sources"}), parameters,
+                parameters.total, metadata);
+  add_ancestors("dataset", first_given(card, {"datasets", "dataset", "dataset_sources"}), parameters.total,
                 metadata);
   add_list("general.tags", card, {"tags", "pipeline_tag"}, metadata);
   add_list("general.languages", card, {"languages", "language"}, metadata);

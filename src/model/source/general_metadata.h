@@ -2,20 +2,20 @@
 // it.
 #pragma once
 
-#include <cstdint>
 #include <filesystem>
 #include <string>
 
 #include "foundation/formats/gguf/metadata.h"
 #include "foundation/formats/json/json_object.h"
+#include "model/source/model_name.h"
 
 namespace tessera::model {
 
 /// Adds them in the order of llama.cpp's converter. The sources, the first one given counting: the model
 /// card, "_name_or_path" of config.json, the name of the folder; and generation_config.json for
-/// general.sampling.*. `parameters` is the number of weights of all tensors. Throws BadFileError.
+/// general.sampling.*. Throws BadFileError.
 void add_general_metadata(const std::filesystem::path& folder, const json::JsonObject& config,
-                          std::uint64_t parameters, gguf::Metadata& metadata);
+                          const ParameterCounts& parameters, gguf::Metadata& metadata);
 
 /// The advised sampling settings among the metadata, as generation_config.json has them; an empty object when
 /// there are none.

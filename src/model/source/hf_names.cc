@@ -130,10 +130,10 @@ Match match(const TensorDescriptor& tensor, const ModelConfig& config, const std
     scale = ending;
   }
   for (const TensorRule& rule : config.family->tensors) {
-    const auto layer = layer_of(rule.gguf_name, named);
-    const bool fits = layer && (scale.empty() || rule.rows) &&
-                      (!is_per_layer(rule.gguf_name) || *layer < config[Quantity::blocks]);
-    if (fits) return {&rule, *layer, scale};
+    const auto indices = indices_of(rule.gguf_name, named);
+    const bool fits = indices && (scale.empty() || rule.rows) &&
+                      (!is_per_layer(rule.gguf_name) || indices->layer < config[Quantity::blocks]);
+    if (fits) return {&rule, indices->layer, scale};
   }
   throw BadFileError({.file = file, .tensor = printable(tensor.name)},
                      fmt::format("{} with {} layers has no place for it", config.family->hf_architecture,
@@ -141,7 +141,7 @@ Match match(const TensorDescriptor& tensor, const ModelConfig& config, const std
 }
 
 std::string hf_name(const Match& found) {
-  std::string name = with_layer(found.rule->hf_name, found.layer);
+  std::string name = with_indices(found.rule->hf_name, {.layer = found.layer});
   if (!found.scale.empty()) name.replace(name.size() - kWeight.size(), kWeight.size(), found.scale);
   return name;
 }
@@ -171,6 +171,10 @@ TensorDescriptor presented(const TensorDescriptor& tensor, const Match& found, c
 }  // namespace
 
 std::unique_ptr<WeightSource> present_as_hf(const WeightSource& weights, const ModelConfig& config) {
+  if (config[Quantity::experts] > 0) {
+    throw BadFileError({.file = weights.name()},
+                       "mixtures of experts cannot be written as a Hugging Face folder yet");
+  }
   auto names = std::make_unique<HfNames>(weights);
   for (std::size_t i = 0; i < weights.tensors().size(); ++i) {
     const TensorDescriptor& tensor = weights.tensors()[i];

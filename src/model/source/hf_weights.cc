@@ -14,6 +14,7 @@
 #include "foundation/tensor/float16.h"
 #include "foundation/tensor/tensor_index.h"
 #include "model/architecture/tensor_name.h"
+#include "model/source/expert_stacks.h"
 #include "model/source/int8_weights.h"
 
 namespace tessera::model {
@@ -21,7 +22,8 @@ namespace {
 
 /// Where the rows of one presented tensor come from.
 struct Origin {
-  std::size_t tensor = 0;           ///< in the Hugging Face source
+  /// In the Hugging Face source: one, or one for each of the experts that are stacked.
+  std::vector<std::size_t> tensors;
   std::uint64_t rows_per_head = 0;  ///< 0: rows are in the same order
 };
 
@@ -48,13 +50,13 @@ class HfWeights : public WeightSource {
   HfWeights(std::unique_ptr<WeightSource> weights, std::vector<float> rope_divisors)
       : weights_(std::move(weights)), rope_divisors_(std::move(rope_divisors)) {
     if (rope_divisors_.empty()) return;
-    add({"rope_freqs.weight", ElementType::F32, {rope_divisors_.size()}}, {});
+    add({"rope_freqs.weight", ElementType::F32, {rope_divisors_.size()}}, {{}, 0});
   }
 
   void add(TensorDescriptor descriptor, Origin origin) {
     index_.insert(descriptor.name, descriptors_.size());
     descriptors_.push_back(std::move(descriptor));
-    origins_.push_back(origin);
+    origins_.push_back(std::move(origin));
   }
 
   const std::string& name() const override { return weights_->name(); }
@@ -66,36 +68,97 @@ class HfWeights : public WeightSource {
   std::span<const std::byte> stored_rows(std::size_t tensor, RowRange rows,
                                          std::vector<std::byte>& scratch) const override {
     if (is_rope_divisors(tensor)) return std::as_bytes(std::span(rope_divisors_));
+    const Origin& origin = origins_[tensor];
     if (descriptors_[tensor].shape.size() == 1) return vector_as_float32(tensor, scratch);
-    if (origins_[tensor].rows_per_head != 0) return reordered_rows(tensor, rows, scratch);
-    return weights_->stored_rows(origins_[tensor].tensor, rows, scratch);
+    if (origin.tensors.size() > 1) return stacked_rows(tensor, rows, scratch);
+    if (origin.rows_per_head != 0) return reordered_rows(tensor, rows, scratch);
+    if (weights_->tensors()[origin.tensors.front()].type != descriptors_[tensor].type)
+      return rows_as_float32(tensor, rows, scratch);
+    return weights_->stored_rows(origin.tensors.front(), rows, scratch);
   }
 
   void discard(std::size_t tensor, RowRange rows) const override {
     if (is_rope_divisors(tensor)) return;
     const Origin& origin = origins_[tensor];
+    if (origin.tensors.size() > 1) {
+      for_each_expert(tensor, rows,
+                      [&](std::size_t source, const RowRange& part) { weights_->discard(source, part); });
+      return;
+    }
     if (descriptors_[tensor].shape.size() == 1) {
-      rows = {0, weights_->tensors()[origin.tensor].rows()};
+      rows = {0, weights_->tensors()[origin.tensors.front()].rows()};
     } else if (origin.rows_per_head != 0) {
       // The rows of a range come from all over their heads; only heads that end in the range are done with.
       const std::uint64_t first = rows.first / origin.rows_per_head * origin.rows_per_head;
       rows = {first, (rows.first + rows.count) / origin.rows_per_head * origin.rows_per_head - first};
     }
-    weights_->discard(origin.tensor, rows);
+    weights_->discard(origin.tensors.front(), rows);
   }
 
  private:
   bool is_rope_divisors(std::size_t tensor) const { return tensor == 0 && !rope_divisors_.empty(); }
 
+  std::size_t row_bytes_of(std::size_t tensor) const {
+    return static_cast<std::size_t>(descriptors_[tensor].bytes() / descriptors_[tensor].rows());
+  }
+
+  /// visit(tensor of the source, its rows) for the experts of a stacked tensor that have a share in `rows`.
+  template <class Visit>
+  void for_each_expert(std::size_t tensor, const RowRange& rows, const Visit& visit) const {
+    const std::uint64_t rows_per_expert = descriptors_[tensor].rows() / origins_[tensor].tensors.size();
+    for (std::uint64_t row = rows.first; row < rows.first + rows.count;) {
+      const std::uint64_t in_expert = row % rows_per_expert;
+      const std::uint64_t count = std::min(rows_per_expert - in_expert, rows.first + rows.count - row);
+      visit(origins_[tensor].tensors[row / rows_per_expert], {in_expert, count});
+      row += count;
+    }
+  }
+
+  std::span<const std::byte> stacked_rows(std::size_t tensor, const RowRange& rows,
+                                          std::vector<std::byte>& scratch) const {
+    const std::size_t bytes = static_cast<std::size_t>(rows.count) * row_bytes_of(tensor);
+    std::span<const std::byte> found;
+    std::vector<std::byte> result;
+    for_each_expert(tensor, rows, [&](std::size_t source, const RowRange& part) {
+      found = weights_->stored_rows(source, part, scratch);
+      if (found.size() < bytes) result.insert(result.end(), found.begin(), found.end());
+    });
+    if (found.size() == bytes) return found;
+    scratch = std::move(result);
+    return scratch;
+  }
+
+  std::span<const std::byte> rows_as_float32(std::size_t tensor, const RowRange& rows,
+                                             std::vector<std::byte>& scratch) const {
+    const std::size_t source = origins_[tensor].tensors.front();
+    const auto stored = weights_->stored_rows(source, rows, scratch);
+    const auto elements = static_cast<std::size_t>(rows.count * descriptors_[tensor].columns());
+    return as_float32(weights_->tensors()[source].type, stored, elements, scratch,
+                      [](std::size_t i) { return i; });
+  }
+
+  /// Element i of the result is element from(i) of `stored`, which may lie in `scratch`.
+  template <class From>
+  static std::span<const std::byte> as_float32(ElementType type, std::span<const std::byte> stored,
+                                               std::size_t elements, std::vector<std::byte>& scratch,
+                                               const From& from) {
+    std::vector<std::byte> result(elements * sizeof(float));
+    for (std::size_t i = 0; i < elements; ++i) {
+      const float value = element_as_float32(type, stored, static_cast<std::size_t>(from(i)));
+      std::memcpy(result.data() + i * sizeof(float), &value, sizeof(float));
+    }
+    scratch = std::move(result);
+    return scratch;
+  }
+
   std::span<const std::byte> reordered_rows(std::size_t tensor, RowRange rows,
                                             std::vector<std::byte>& scratch) const {
     const Origin& origin = origins_[tensor];
-    const auto row_size =
-        static_cast<std::size_t>(descriptors_[tensor].bytes() / descriptors_[tensor].rows());
+    const std::size_t row_size = row_bytes_of(tensor);
     std::vector<std::byte> result(static_cast<std::size_t>(rows.count) * row_size);
     for (std::uint64_t i = 0; i < rows.count; ++i) {
       const RowRange source{half_split_row(rows.first + i, origin.rows_per_head), 1};
-      const auto row = weights_->stored_rows(origin.tensor, source, scratch);
+      const auto row = weights_->stored_rows(origin.tensors.front(), source, scratch);
       std::memcpy(result.data() + static_cast<std::size_t>(i) * row_size, row.data(), row_size);
     }
     scratch = std::move(result);
@@ -106,17 +169,13 @@ class HfWeights : public WeightSource {
   /// a file scales are a column.
   std::span<const std::byte> vector_as_float32(std::size_t tensor, std::vector<std::byte>& scratch) const {
     const Origin& origin = origins_[tensor];
-    const auto& stored = weights_->tensors()[origin.tensor];
-    const auto source = weights_->stored_rows(origin.tensor, {0, stored.rows()}, scratch);
+    const std::size_t source = origin.tensors.front();
+    const auto& in_file = weights_->tensors()[source];
+    const auto stored = weights_->stored_rows(source, {0, in_file.rows()}, scratch);
     const auto elements = static_cast<std::size_t>(descriptors_[tensor].columns());
-    std::vector<std::byte> result(elements * sizeof(float));
-    for (std::size_t i = 0; i < elements; ++i) {
-      const std::uint64_t from = origin.rows_per_head == 0 ? i : half_split_row(i, origin.rows_per_head);
-      const float value = element_as_float32(stored.type, source, static_cast<std::size_t>(from));
-      std::memcpy(result.data() + i * sizeof(float), &value, sizeof(float));
-    }
-    scratch = std::move(result);
-    return scratch;
+    return as_float32(in_file.type, stored, elements, scratch, [&](std::size_t i) {
+      return origin.rows_per_head == 0 ? i : half_split_row(i, origin.rows_per_head);
+    });
   }
 
   std::unique_ptr<WeightSource> weights_;
@@ -131,7 +190,7 @@ enum class Part { whole, weight_scale, input_scale };
 
 struct Match {
   const TensorRule* rule;
-  std::uint32_t layer;
+  NameIndices indices;
   Part part;
 };
 
@@ -146,17 +205,23 @@ std::pair<std::string, Part> whole_of(const std::string& name) {
   return {name, Part::whole};
 }
 
+void check_index(std::string_view key, std::string_view noun, std::uint32_t number, std::uint32_t index,
+                 const TensorDescriptor& tensor, const std::string& file) {
+  if (index < number) return;
+  throw BadFileError({.file = file, .tensor = printable(tensor.name)},
+                     fmt::format("config.json says {} = {}, so there is no {} {}", key, number, noun, index));
+}
+
 Match match(const TensorDescriptor& tensor, const ModelConfig& config, const std::string& file) {
   const auto [name, part] = config.int8 ? whole_of(tensor.name) : std::pair(tensor.name, Part::whole);
   for (const TensorRule& rule : config.family->tensors) {
-    const auto layer = layer_of(rule.hf_name, name);
-    if (!layer) continue;
-    if (is_per_layer(rule.hf_name) && *layer >= config[Quantity::blocks]) {
-      throw BadFileError({.file = file, .tensor = printable(tensor.name)},
-                         fmt::format("config.json says num_hidden_layers = {}, so there is no layer {}",
-                                     config[Quantity::blocks], *layer));
-    }
-    return {&rule, *layer, part};
+    const auto indices = indices_of(rule.hf_name, name);
+    if (!indices) continue;
+    if (is_per_layer(rule.hf_name))
+      check_index("num_hidden_layers", "layer", config[Quantity::blocks], indices->layer, tensor, file);
+    if (is_per_expert(rule.hf_name))
+      check_index("num_local_experts", "expert", config[Quantity::experts], indices->expert, tensor, file);
+    return {&rule, *indices, part};
   }
   throw BadFileError({.file = file, .tensor = printable(tensor.name)},
                      fmt::format("{} has no tensor of this name", config.family->hf_architecture));
@@ -197,6 +262,11 @@ constexpr std::string_view kEmbedding = "token_embd.weight";
 
 void check_match(const TensorDescriptor& tensor, const Match& found, const ModelConfig& config,
                  const std::string& file) {
+  const bool is_expert = is_per_expert(found.rule->hf_name);
+  if (is_expert && (found.part != Part::whole || tensor.type == ElementType::I8)) {
+    throw BadFileError({.file = file, .tensor = printable(tensor.name)},
+                       "8-bit linears of mixtures of experts are not supported");
+  }
   require_shape(tensor, shape_in_file(found, config), file);
   const bool may_be_int8 = config.int8 && found.part == Part::whole && found.rule->rows.has_value() &&
                            found.rule->gguf_name != kEmbedding;
@@ -235,12 +305,13 @@ void check_scales(const WeightSource& source, const ModelConfig& config) {
 }
 
 TensorDescriptor presented_tensor(const TensorDescriptor& tensor, const Match& found) {
-  const std::string name = with_layer(found.rule->gguf_name, found.layer);
+  const std::string name = with_indices(found.rule->gguf_name, found.indices);
   if (found.part != Part::whole) {
     const std::string stem = name.substr(0, name.rfind('.') + 1);
     return {stem + std::string(suffix_of(found.part)), ElementType::F32, {tensor.shape.front()}};
   }
-  return {name, tensor.shape.size() == 1 ? ElementType::F32 : tensor.type, tensor.shape};
+  const bool is_float32 = tensor.shape.size() == 1 || found.rule->stored_type == StoredType::float32;
+  return {name, is_float32 ? ElementType::F32 : tensor.type, tensor.shape};
 }
 
 std::uint64_t rows_per_head(const Match& found, const ModelConfig& config) {
@@ -262,10 +333,13 @@ void require_all(const std::set<std::string_view>& present, const ModelConfig& c
     if (rule.presence == Presence::optional) continue;
     if (rule.presence == Presence::unless_tied && config.tied_embeddings) continue;
     const std::uint32_t layers = is_per_layer(rule.hf_name) ? config[Quantity::blocks] : 1;
-    for (std::uint32_t layer = 0; layer < layers; ++layer) {
-      const std::string name = with_layer(rule.hf_name, layer);
-      if (!present.contains(name))
-        throw BadFileError({.file = file, .tensor = name}, "this tensor is missing");
+    const std::uint32_t experts = is_per_expert(rule.hf_name) ? config[Quantity::experts] : 1;
+    for (NameIndices indices; indices.layer < layers; ++indices.layer) {
+      for (indices.expert = 0; indices.expert < experts; ++indices.expert) {
+        const std::string name = with_indices(rule.hf_name, indices);
+        if (!present.contains(name))
+          throw BadFileError({.file = file, .tensor = name}, "this tensor is missing");
+      }
     }
   }
 }
@@ -274,6 +348,7 @@ std::unique_ptr<WeightSource> present_as_gguf(std::unique_ptr<WeightSource> weig
                                               const ModelConfig& config) {
   const WeightSource& source = *weights;
   auto presented = std::make_unique<HfWeights>(std::move(weights), config.rope.frequency_divisors);
+  ExpertStacks stacks(source, config);
   std::set<std::string_view> present;
   for (std::size_t i = 0; i < source.tensors().size(); ++i) {
     const TensorDescriptor& tensor = source.tensors()[i];
@@ -281,7 +356,12 @@ std::unique_ptr<WeightSource> present_as_gguf(std::unique_ptr<WeightSource> weig
     const Match found = match(tensor, config, source.name());
     check_match(tensor, found, config, source.name());
     if (found.part == Part::whole) present.insert(tensor.name);
-    presented->add(presented_tensor(tensor, found), {i, rows_per_head(found, config)});
+    if (is_per_expert(found.rule->hf_name)) {
+      for (auto& stack : stacks.add(*found.rule, found.indices, i))
+        presented->add(std::move(stack.descriptor), {std::move(stack.experts), 0});
+      continue;
+    }
+    presented->add(presented_tensor(tensor, found), {{i}, rows_per_head(found, config)});
   }
   check_scales(source, config);
   require_all(present, config, source.name());

@@ -181,4 +181,10 @@ std::string size_label(std::uint64_t parameters) {
   return fmt::format("{:.{}f}{}", scaled, std::max(2 - digits, 0), unit->suffix);
 }
 
+std::string size_label(const ParameterCounts& parameters) {
+  if (parameters.experts == 0) return size_label(parameters.total);
+  const auto with_one = parameters.total - (parameters.experts - 1) * parameters.per_expert;
+  return fmt::format("{}x{}", parameters.experts, size_label(with_one));
+}
+
 }  // namespace tessera::model

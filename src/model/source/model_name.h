@@ -29,7 +29,16 @@ ModelName parse_model_name(std::string_view id, std::uint64_t parameters);
 /// "my-model v2" as a title: "My Model v2".
 std::string title_of(std::string_view id);
 
+/// Numbers of weights.
+struct ParameterCounts {
+  std::uint64_t total = 0;
+  std::uint64_t experts = 0;     ///< of a layer; 0: dense
+  std::uint64_t per_expert = 0;  ///< weights of one expert, all layers together
+};
+
 /// A number of weights as a size label with at least two digits: "5.2M", "27M", "494M", "1.5B".
 std::string size_label(std::uint64_t parameters);
+/// That of a model: "8x7.2B" is a mixture of eight experts that has 7.2B weights with one of them.
+std::string size_label(const ParameterCounts& parameters);
 
 }  // namespace tessera::model

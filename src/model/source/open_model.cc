@@ -19,6 +19,18 @@ namespace fs = std::filesystem;
 
 constexpr std::uint32_t kQuantizationVersion = 2;
 
+ParameterCounts count_parameters(const WeightSource& weights) {
+  ParameterCounts parameters;
+  for (const TensorDescriptor& tensor : weights.tensors()) {
+    if (is_scale_name(tensor.name)) continue;
+    parameters.total += tensor.weights();
+    if (tensor.shape.size() < 3) continue;
+    parameters.experts = tensor.shape.front();
+    parameters.per_expert += tensor.weights() / parameters.experts;
+  }
+  return parameters;
+}
+
 OpenedModel open_folder(const fs::path& folder, const OpenSettings& settings) {
   const json::JsonObject config_json = json::read_json_object(folder / "config.json");
   const ModelConfig config = read_model_config(config_json);
@@ -29,10 +41,7 @@ OpenedModel open_folder(const fs::path& folder, const OpenSettings& settings) {
     model.weights = std::make_unique<DecodedInt8Weights>(std::move(model.weights));
   }
   model.attention_windows = config.attention_windows;
-  std::uint64_t parameters = 0;
-  for (const TensorDescriptor& tensor : model.weights->tensors()) {
-    if (!is_scale_name(tensor.name)) parameters += tensor.weights();
-  }
+  const ParameterCounts parameters = count_parameters(*model.weights);
   model.metadata.set("general.architecture", std::string(config.family->gguf_architecture));
   model.metadata.set("general.type", std::string("model"));
   add_general_metadata(folder, config_json, parameters, model.metadata);
