@@ -86,6 +86,31 @@ HWY_INLINE LaneVector row_product(const float* HWY_RESTRICT row, const float* HW
   return hn::Add(even, odd);
 }
 
+/// Rows that row_products takes together: their sums do not wait for each other.
+inline constexpr std::size_t kProductRows = 4;
+
+/// The same for kProductRows rows that follow each other, to the bit.
+HWY_INLINE void row_products(const float* HWY_RESTRICT rows, std::size_t stride, const float* HWY_RESTRICT x,
+                             std::size_t begin, std::size_t end, LaneVector* result) {
+  const LaneTag tag;
+  LaneVector even[kProductRows], odd[kProductRows];
+  for (std::size_t r = 0; r < kProductRows; ++r) even[r] = odd[r] = hn::Zero(tag);
+  std::size_t j = begin;
+  for (; j + 2 <= end; j += 2) {
+    const auto first = hn::Load(tag, x + j * kLanes), second = hn::Load(tag, x + (j + 1) * kLanes);
+    for (std::size_t r = 0; r < kProductRows; ++r) {
+      even[r] = hn::MulAdd(hn::Set(tag, rows[r * stride + j]), first, even[r]);
+      odd[r] = hn::MulAdd(hn::Set(tag, rows[r * stride + j + 1]), second, odd[r]);
+    }
+  }
+  if (j < end) {
+    const auto last = hn::Load(tag, x + j * kLanes);
+    for (std::size_t r = 0; r < kProductRows; ++r)
+      even[r] = hn::MulAdd(hn::Set(tag, rows[r * stride + j]), last, even[r]);
+  }
+  for (std::size_t r = 0; r < kProductRows; ++r) result[r] = hn::Add(even[r], odd[r]);
+}
+
 }  // namespace tessera::codecs::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 

@@ -172,11 +172,7 @@ void PairedPass::run_batches(std::size_t columns, std::size_t part_tokens, const
                              const PairedRowsSink& sink, const StopFlag& stop, const WindowsDone& done) {
   const std::size_t windows = batch_.windows();
   const std::size_t at_once = windows_at_once();
-  const auto both = streams();
-  std::vector<kernels::Matrix> rows;
-  for (std::size_t i = 0; i < both.size(); ++i)
-    rows.emplace_back(settings_.forward.precision, at_once * batch_.context, columns);
-
+  auto& rows = rows_of(columns);
   std::size_t reference_first = 0;
   for (std::size_t first = 0; first < windows; first += at_once) {
     const std::size_t count = std::min(at_once, windows - first);
@@ -210,6 +206,13 @@ void PairedPass::run_batch(std::span<const StreamBatch> shares, std::size_t part
 
 std::size_t PairedPass::windows_at_once() const {
   return std::clamp<std::size_t>(settings_.batch_tokens / batch_.context, 1, batch_.windows());
+}
+
+std::vector<kernels::Matrix>& PairedPass::rows_of(std::size_t columns) {
+  auto& rows = rows_[columns];
+  while (rows.size() < streams().size())
+    rows.emplace_back(settings_.forward.precision, windows_at_once() * batch_.context, columns);
+  return rows;
 }
 
 bool PairedPass::has_reference(std::size_t batch) const {

@@ -26,6 +26,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <optional>
 #include <span>
 #include <vector>
@@ -122,6 +123,7 @@ class PairedPass {
                    const PairedRowsSink& sink, const StopFlag& stop, const WindowsDone& done);
   void run_batch(std::span<const StreamBatch> shares, std::size_t part_tokens, const PartStep& step,
                  const StopFlag& stop);
+  std::vector<kernels::Matrix>& rows_of(std::size_t columns);
   std::size_t windows_at_once() const;
   bool has_reference(std::size_t batch) const;
   std::size_t reference_windows() const;
@@ -136,6 +138,8 @@ class PairedPass {
   StagedStream reference_;
   std::optional<StagedStream> replaced_;
   std::vector<StageWorker> workers_;
+  /// By columns, a batch of each stream: new ones for every input would spend their time on new pages.
+  std::map<std::size_t, std::vector<kernels::Matrix>> rows_;
   std::size_t shown_ = 0;  ///< inputs of the present layer
 };
 
