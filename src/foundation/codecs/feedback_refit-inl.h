@@ -95,16 +95,13 @@ class ScaleRefit {
             const Nearest& nearest) {
     const LaneTag tag;
     auto curvature = hn::Zero(tag), pull = hn::Zero(tag);
-    for (std::size_t first = begin; first < end; first += kProductRows) {
-      LaneVector curved[kProductRows];
-      row_products(place.hessian + first * place.stride, place.stride, slope_, begin, end, curved);
-      for (std::size_t r = 0; r < kProductRows; ++r) {
-        const std::size_t k = (first + r) * kLanes;
-        const auto slope = hn::Load(tag, slope_ + k);
-        hn::Store(curved[r], tag, curved_ + k);
-        curvature = hn::MulAdd(slope, curved[r], curvature);
-        pull = hn::MulAdd(slope, hn::Load(tag, place.gradient + k), pull);
-      }
+    for (std::size_t k = begin; k < end; k += kProductRows) {
+      row_products(place.hessian + k * place.stride, place.stride, slope_, begin, end, curved_ + k * kLanes);
+    }
+    for (std::size_t k = begin * kLanes; k < end * kLanes; k += kLanes) {
+      const auto slope = hn::Load(tag, slope_ + k);
+      curvature = hn::MulAdd(slope, hn::Load(tag, curved_ + k), curvature);
+      pull = hn::MulAdd(slope, hn::Load(tag, place.gradient + k), pull);
     }
     const auto present = hn::Load(tag, scale);
     auto change = hn::Sub(nearest(hn::Add(present, divide_or_zero(pull, curvature))), present);
@@ -121,17 +118,16 @@ class ScaleRefit {
       float* error = place.error + k * kLanes;
       hn::Store(hn::NegMulAdd(change, hn::Load(tag, slope_ + k * kLanes), hn::Load(tag, error)), tag, error);
     }
+    alignas(64) float others[kProductRows * kLanes];
     for (std::size_t k = 0; k < place.columns; k += kProductRows) {
-      LaneVector curved[kProductRows];
-      if (k >= begin && k < end) {
-        for (std::size_t r = 0; r < kProductRows; ++r) curved[r] = hn::Load(tag, curved_ + (k + r) * kLanes);
-      } else {
-        row_products(place.hessian + k * place.stride, place.stride, slope_, begin, end, curved);
-      }
-      for (std::size_t r = 0; r < kProductRows; ++r) {
-        float* gradient = place.gradient + (k + r) * kLanes;
-        hn::Store(hn::NegMulAdd(change, curved[r], hn::Load(tag, gradient)), tag, gradient);
-      }
+      const bool is_curved = k >= begin && k < end;
+      if (!is_curved)
+        row_products(place.hessian + k * place.stride, place.stride, slope_, begin, end, others);
+      const float* curved = is_curved ? curved_ + k * kLanes : others;
+      float* gradient = place.gradient + k * kLanes;
+      for (std::size_t i = 0; i < kProductRows * kLanes; i += kLanes)
+        hn::Store(hn::NegMulAdd(change, hn::Load(tag, curved + i), hn::Load(tag, gradient + i)), tag,
+                  gradient + i);
     }
   }
 
