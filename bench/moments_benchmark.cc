@@ -72,8 +72,8 @@ void print_rates(std::size_t columns, std::size_t tokens, kernels::Precision pre
   const double square = static_cast<double>(columns) * static_cast<double>(columns);
   const double products = 1e-9 * square * static_cast<double>(tokens);  // and halves of H are alike
   const auto seconds = [&](bool drift) {
-    stages::MomentSums sums(columns, {.drift = drift, .drift_every = 1, .threads = threads});
-    return best_seconds([&] { sums.add({rows, rows, tokens}); });
+    stages::MomentSums sums(columns, {.drift = drift, .threads = threads});
+    return best_seconds([&] { sums.add({&rows, rows, tokens}); });
   };
   fmt::print("{:<4} n {:>5}: H {:>5.0f} GFLOP/s, H and D {:>5.0f}, a linear {:>5.0f}\n",
              precision == kernels::Precision::bf16 ? "bf16" : "f32", columns, products / seconds(false),

@@ -8,6 +8,10 @@
 namespace tessera::pipeline {
 namespace {
 
+/// Residual streams are written to the disk after so many times the interval of finished tensors: they are
+/// some ten times the bytes.
+constexpr int kWalkIntervals = 4;
+
 class OutputEncoder {
  public:
   OutputEncoder(const EncodeOutputJob& job, QuantizeReport& report, ProgressObserver& progress,
@@ -72,8 +76,8 @@ class OutputEncoder {
       checkpoints_.record(tensor, outcome.error, *sink_);
     };
     report_.feedback = encode_with_feedback(
-        {job_.walks, report_.plan, *sink_, checkpoint, job_.settings.checkpoints.interval, tensor_done,
-         [&] { checkpoints_.save(*sink_); }, report_.times},
+        {job_.walks, report_.plan, *sink_, checkpoint, kWalkIntervals * job_.settings.checkpoints.interval,
+         tensor_done, [&] { checkpoints_.save(*sink_); }, report_.times},
         *job_.settings.feedback, progress_, stop_);
     for (const auto& [tensor, outcome] : report_.feedback) report_.errors[tensor] = outcome.error;
     if (folder) folder->clear();

@@ -23,6 +23,10 @@ constexpr const char* kOutcomes = "outcomes";
 /// Texts of one source with fewer tokens than this are warned of.
 constexpr std::uint64_t kFewTokens = 100000;
 
+/// Batches of windows for one that the original model is taken through as well. The drift D, a mean, needs
+/// fewer tokens than the Hessian, which is inverted.
+constexpr std::size_t kReferenceEvery = 2;
+
 bool is_of_layer(model::TensorRole role) {
   using enum model::TensorRole;
   constexpr std::array kRoles = {attention_query, attention_key, attention_value, attention_output,
@@ -101,7 +105,9 @@ class FeedbackWalk {
 
  private:
   model::PairedSettings paired_settings() const {
-    return {.forward = forward_settings(job_.walks), .sequential = settings_.sequential};
+    return {.forward = forward_settings(job_.walks),
+            .sequential = settings_.sequential,
+            .reference_every = kReferenceEvery};
   }
 
   void warn_of_single_source() const {

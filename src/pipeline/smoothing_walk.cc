@@ -107,7 +107,7 @@ class SmoothingWalk {
     stages::MagnitudeGatherer gatherer(tensors[readers.front()].columns(), windows_.tokens.size(),
                                        {.percentile = settings_.percentile, .threads = job_.threads});
     pass_.show(
-        input, [&](const model::PairedRows& rows) { gatherer.add(rows.reference, rows.tokens); }, stop_);
+        input, [&](const model::PairedRows& rows) { gatherer.add(rows.replaced, rows.tokens); }, stop_);
     std::vector<std::string> names;
     for (const std::size_t reader : readers) names.push_back(tensors[reader].name);
     const auto strength = settings_.config.strength_of(rule.name, layer, config_.layers);

@@ -48,9 +48,9 @@ MomentSums::MomentSums(std::size_t columns, const MomentSettings& settings)
 }
 
 void MomentSums::add(const model::PairedRows& rows) {
-  assert(rows.replaced.columns() == columns_ && rows.reference.columns() == columns_);
+  assert(rows.replaced.columns() == columns_);
   if (rows.tokens == 0) return;
-  const bool with_drift = settings_.drift && batches_++ % settings_.drift_every == 0;
+  const bool with_drift = settings_.drift && rows.reference != nullptr;
   transpose(rows, with_drift);
   // Those of H come first.
   const auto last = with_drift ? tiles_.end() : std::ranges::find(tiles_, true, &Tile::drift);
@@ -85,7 +85,7 @@ void MomentSums::transpose(const model::PairedRows& rows, bool with_drift) {
     const std::size_t bytes = count * rows.tokens * kernels::element_bytes(replaced_.precision());
     kernels::transpose_columns(rows.replaced, rows.tokens, first, {replaced_.row(first), bytes});
     if (!with_drift) return;
-    kernels::transpose_columns(rows.reference, rows.tokens, first, {drift_.row(first), bytes});
+    kernels::transpose_columns(*rows.reference, rows.tokens, first, {drift_.row(first), bytes});
     std::vector<float> r(rows.tokens), x(rows.tokens);
     for (std::size_t column = first; column < first + count; ++column) {
       drift_.load(column, r);

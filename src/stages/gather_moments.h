@@ -19,10 +19,8 @@
 namespace tessera::stages {
 
 struct MomentSettings {
-  bool drift = true;  ///< D as well: thrice the memory
-  /// D is taken from every so manieth batch: as a mean it needs fewer tokens than H, which is inverted.
-  std::size_t drift_every = 2;
-  int threads = 0;  ///< 0: all cores
+  bool drift = true;  ///< D as well, from the batches that have a reference: thrice the memory
+  int threads = 0;    ///< 0: all cores
 };
 
 /// Of one input. Memory: 4 bytes a column and column for each of the sums, half of it for H, beside two
@@ -60,7 +58,6 @@ class MomentSums {
   std::vector<kernels::MatrixProducts> products_;  ///< by worker
   kernels::Matrix replaced_;                       ///< of the present batch, [columns, tokens]
   kernels::Matrix drift_;                          ///< likewise, r - x
-  std::size_t batches_ = 0;
   std::uint64_t drift_tokens_ = 0;
 };
 

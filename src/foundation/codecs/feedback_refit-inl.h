@@ -52,6 +52,7 @@ class ScaleRefit {
  private:
   static constexpr std::size_t kBlock = Format::kBlockWeights;
   static constexpr std::size_t kSubBlockWeights = kBlock / kSubBlocks;
+  static_assert(kSubBlockWeights % kProductRows == 0);
 
   void move_units(const RefitPlace& place, LaneScales<kSubBlocks>& stored) {
     const LaneTag tag;
@@ -94,12 +95,13 @@ class ScaleRefit {
             const Nearest& nearest) {
     const LaneTag tag;
     auto curvature = hn::Zero(tag), pull = hn::Zero(tag);
-    for (std::size_t k = begin; k < end; ++k) {
-      const auto slope = hn::Load(tag, slope_ + k * kLanes);
-      const auto curved = row_product(place.hessian + k * place.stride, slope_, begin, end);
-      hn::Store(curved, tag, curved_ + k * kLanes);
-      curvature = hn::MulAdd(slope, curved, curvature);
-      pull = hn::MulAdd(slope, hn::Load(tag, place.gradient + k * kLanes), pull);
+    for (std::size_t k = begin; k < end; k += kProductRows) {
+      row_products(place.hessian + k * place.stride, place.stride, slope_, begin, end, curved_ + k * kLanes);
+    }
+    for (std::size_t k = begin * kLanes; k < end * kLanes; k += kLanes) {
+      const auto slope = hn::Load(tag, slope_ + k);
+      curvature = hn::MulAdd(slope, hn::Load(tag, curved_ + k), curvature);
+      pull = hn::MulAdd(slope, hn::Load(tag, place.gradient + k), pull);
     }
     const auto present = hn::Load(tag, scale);
     auto change = hn::Sub(nearest(hn::Add(present, divide_or_zero(pull, curvature))), present);
@@ -116,12 +118,16 @@ class ScaleRefit {
       float* error = place.error + k * kLanes;
       hn::Store(hn::NegMulAdd(change, hn::Load(tag, slope_ + k * kLanes), hn::Load(tag, error)), tag, error);
     }
-    for (std::size_t k = 0; k < place.columns; ++k) {
-      const auto curved = k >= begin && k < end
-                              ? hn::Load(tag, curved_ + k * kLanes)
-                              : row_product(place.hessian + k * place.stride, slope_, begin, end);
+    alignas(64) float others[kProductRows * kLanes];
+    for (std::size_t k = 0; k < place.columns; k += kProductRows) {
+      const bool is_curved = k >= begin && k < end;
+      if (!is_curved)
+        row_products(place.hessian + k * place.stride, place.stride, slope_, begin, end, others);
+      const float* curved = is_curved ? curved_ + k * kLanes : others;
       float* gradient = place.gradient + k * kLanes;
-      hn::Store(hn::NegMulAdd(change, curved, hn::Load(tag, gradient)), tag, gradient);
+      for (std::size_t i = 0; i < kProductRows * kLanes; i += kLanes)
+        hn::Store(hn::NegMulAdd(change, hn::Load(tag, curved + i), hn::Load(tag, gradient + i)), tag,
+                  gradient + i);
     }
   }
 

@@ -86,6 +86,37 @@ HWY_INLINE LaneVector row_product(const float* HWY_RESTRICT row, const float* HW
   return hn::Add(even, odd);
 }
 
+/// Rows that row_products takes together: their sums do not wait for each other.
+inline constexpr std::size_t kProductRows = 4;
+
+/// The same for kProductRows rows that follow each other, to the bit; j in steps of 2.
+HWY_INLINE void row_products(const float* HWY_RESTRICT rows, std::size_t stride, const float* HWY_RESTRICT x,
+                             std::size_t begin, std::size_t end,
+                             float* HWY_RESTRICT result /*[kProductRows][kLanes]*/) {
+  const LaneTag tag;
+  const float* HWY_RESTRICT const row0 = rows;
+  const float* HWY_RESTRICT const row1 = rows + stride;
+  const float* HWY_RESTRICT const row2 = rows + 2 * stride;
+  const float* HWY_RESTRICT const row3 = rows + 3 * stride;
+  auto even0 = hn::Zero(tag), even1 = even0, even2 = even0, even3 = even0;
+  auto odd0 = even0, odd1 = even0, odd2 = even0, odd3 = even0;
+  for (std::size_t j = begin; j < end; j += 2) {
+    const auto first = hn::Load(tag, x + j * kLanes), second = hn::Load(tag, x + (j + 1) * kLanes);
+    even0 = hn::MulAdd(hn::Set(tag, row0[j]), first, even0);
+    even1 = hn::MulAdd(hn::Set(tag, row1[j]), first, even1);
+    even2 = hn::MulAdd(hn::Set(tag, row2[j]), first, even2);
+    even3 = hn::MulAdd(hn::Set(tag, row3[j]), first, even3);
+    odd0 = hn::MulAdd(hn::Set(tag, row0[j + 1]), second, odd0);
+    odd1 = hn::MulAdd(hn::Set(tag, row1[j + 1]), second, odd1);
+    odd2 = hn::MulAdd(hn::Set(tag, row2[j + 1]), second, odd2);
+    odd3 = hn::MulAdd(hn::Set(tag, row3[j + 1]), second, odd3);
+  }
+  hn::Store(hn::Add(even0, odd0), tag, result);
+  hn::Store(hn::Add(even1, odd1), tag, result + kLanes);
+  hn::Store(hn::Add(even2, odd2), tag, result + 2 * kLanes);
+  hn::Store(hn::Add(even3, odd3), tag, result + 3 * kLanes);
+}
+
 }  // namespace tessera::codecs::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 

@@ -10,9 +10,9 @@
 namespace tessera::model {
 namespace {
 
-/// The settings of one of `streams` streams, which share the memory.
-ForwardSettings share(ForwardSettings settings, std::uint64_t streams) {
-  settings.memory_bytes /= streams;
+/// The settings of a stream of `windows` out of all windows of all streams, which share the memory.
+ForwardSettings share(ForwardSettings settings, std::size_t windows, std::size_t all) {
+  settings.memory_bytes = settings.memory_bytes / all * windows + settings.memory_bytes % all * windows / all;
   return settings;
 }
 
@@ -45,11 +45,16 @@ kernels::Matrix copy_of(const kernels::Matrix& matrix) {
   return copy;
 }
 
-/// Divides windows [first, first + count) into parts of at most `tokens` tokens.
-std::vector<WindowPart> parts_of(std::size_t first, std::size_t count, std::size_t context,
-                                 std::size_t tokens) {
+void copy_window(const HiddenStates& from, std::size_t window, HiddenStates& to, std::size_t target) {
+  std::ranges::copy(from.rows(window, 0, from.context()), to.rows(target, 0, to.context()).begin());
+  from.release(window);
+  to.release(target);
+}
+
+/// Divides windows [0, count) into parts of at most `tokens` tokens.
+std::vector<WindowPart> parts_of(std::size_t count, std::size_t context, std::size_t tokens) {
   std::vector<WindowPart> parts;
-  for (std::size_t window = first; window < first + count; ++window) {
+  for (std::size_t window = 0; window < count; ++window) {
     for (std::size_t position = 0; position < context; position += tokens)
       parts.push_back({window, position, std::min(tokens, context - position)});
   }
@@ -65,13 +70,18 @@ PairedPass::PairedPass(const WeightSource& source, const DecoderConfig& config, 
       settings_(settings),
       loader_(source, config, settings.forward.precision, settings.forward.threads),
       rope_(config.rope, static_cast<std::uint32_t>(batch.context)),
-      reference_(config, batch, share(settings.forward, settings.sequential ? 2 : 1)) {
+      reference_(config, reference_windows(), batch.context,
+                 share(settings.forward, reference_windows(),
+                       reference_windows() + (settings.sequential ? batch.windows() : 0))) {
   require_float_linears(source);
   if (config.mixture) {
     throw BadFileError({.file = source.name()}, "the paired pass does not run mixtures of experts");
   }
   check_tokens(batch.tokens, config, source.name());
-  if (settings.sequential) replaced_.emplace(config, batch, share(settings.forward, 2));
+  if (settings.sequential) {
+    replaced_.emplace(config, batch.windows(), batch.context,
+                      share(settings.forward, batch.windows(), reference_windows() + batch.windows()));
+  }
   const std::size_t tiles = (batch.context + kTileTokens - 1) / kTileTokens;
   const std::size_t most_parts = windows_at_once() * tiles * streams().size();
   const auto threads = static_cast<std::size_t>(resolve_threads(settings.forward.threads));
@@ -80,8 +90,12 @@ PairedPass::PairedPass(const WeightSource& source, const DecoderConfig& config, 
 }
 
 void PairedPass::embed() {
-  embed_tokens(loader_, batch_, settings_.forward.threads, reference());
-  if (replaced_) copy_states(reference(), replaced());
+  embed_tokens(loader_, batch_, settings_.forward.threads, replaced());
+  if (!replaced_) return;
+  std::size_t next = 0;
+  for (std::size_t window = 0; window < batch_.windows(); ++window) {
+    if (has_reference(window / windows_at_once())) copy_window(replaced(), window, reference(), next++);
+  }
 }
 
 void PairedPass::begin_layer(std::uint32_t layer) {
@@ -162,32 +176,60 @@ void PairedPass::run_batches(std::size_t columns, std::size_t part_tokens, const
                              const PairedRowsSink& sink, const StopFlag& stop, const WindowsDone& done) {
   const std::size_t windows = batch_.windows();
   const std::size_t at_once = windows_at_once();
-  const auto both = streams();
-  std::vector<kernels::Matrix> rows;
-  for (std::size_t i = 0; i < both.size(); ++i)
-    rows.emplace_back(settings_.forward.precision, at_once * batch_.context, columns);
-
+  auto& rows = rows_of(columns);
+  std::size_t reference_first = 0;
   for (std::size_t first = 0; first < windows; first += at_once) {
     const std::size_t count = std::min(at_once, windows - first);
-    const auto parts = parts_of(first, count, batch_.context, part_tokens);
-    parallel_for(parts.size() * both.size(), static_cast<int>(workers_.size()),
-                 [&](std::size_t item, int worker) {
-                   stop.check();
-                   const WindowPart& part = parts[item / both.size()];
-                   const std::size_t stream = item % both.size();
-                   step(*both[stream], part, workers_[static_cast<std::size_t>(worker)], rows[stream],
-                        (part.window - first) * batch_.context + part.first);
-                 });
-    for (std::size_t window = first; window < first + count; ++window) {
-      for (const StagedStream* stream : both) stream->release(window);
-    }
-    if (sink) sink({rows.front(), rows.back(), count * batch_.context});
+    const bool with_reference = has_reference(first / at_once);
+    std::vector<StreamBatch> shares;
+    if (with_reference) shares.push_back({&reference_, &rows.front(), reference_first, count});
+    if (replaced_) shares.push_back({&*replaced_, &rows.back(), first, count});
+    run_batch(shares, part_tokens, step, stop);
+    if (with_reference) reference_first += count;
+    if (sink) sink({with_reference ? &rows.front() : nullptr, rows.back(), count * batch_.context});
     if (done) done(first + count, windows);
+  }
+}
+
+void PairedPass::run_batch(std::span<const StreamBatch> shares, std::size_t part_tokens, const PartStep& step,
+                           const StopFlag& stop) {
+  const auto parts = parts_of(shares.front().count, batch_.context, part_tokens);
+  parallel_for(
+      parts.size() * shares.size(), static_cast<int>(workers_.size()), [&](std::size_t item, int worker) {
+        stop.check();
+        const StreamBatch& share = shares[item % shares.size()];
+        WindowPart part = parts[item / shares.size()];
+        const std::size_t first_row = part.window * batch_.context + part.first;
+        part.window += share.first;
+        step(*share.stream, part, workers_[static_cast<std::size_t>(worker)], *share.rows, first_row);
+      });
+  for (const StreamBatch& share : shares) {
+    for (std::size_t window = 0; window < share.count; ++window) share.stream->release(share.first + window);
   }
 }
 
 std::size_t PairedPass::windows_at_once() const {
   return std::clamp<std::size_t>(settings_.batch_tokens / batch_.context, 1, batch_.windows());
+}
+
+std::vector<kernels::Matrix>& PairedPass::rows_of(std::size_t columns) {
+  auto& rows = rows_[columns];
+  while (rows.size() < streams().size())
+    rows.emplace_back(settings_.forward.precision, windows_at_once() * batch_.context, columns);
+  return rows;
+}
+
+bool PairedPass::has_reference(std::size_t batch) const {
+  return !settings_.sequential || batch % settings_.reference_every == 0;
+}
+
+std::size_t PairedPass::reference_windows() const {
+  const std::size_t at_once = windows_at_once();
+  std::size_t windows = 0;
+  for (std::size_t first = 0; first < batch_.windows(); first += at_once) {
+    if (has_reference(first / at_once)) windows += std::min(at_once, batch_.windows() - first);
+  }
+  return windows;
 }
 
 std::vector<StagedStream*> PairedPass::streams() {

@@ -15,15 +15,18 @@
 //   }
 //   pass.show_output(sink, stop);
 //
-// Each stream multiplies every linear once, so the whole costs two forward passes (staged_stream.h says what
-// it keeps between stages). With nothing replaced both streams have the bits of ForwardPass. The result does
-// not depend on the number of threads.
+// Each stream multiplies every linear once (staged_stream.h says what it keeps between stages), so with all
+// windows in both the whole costs two forward passes. What is learnt from the reference, a mean difference,
+// takes fewer tokens than what is learnt from the replaced stream: the reference may be that of every so
+// manieth batch of windows only. With nothing replaced both streams have the bits of ForwardPass. The result
+// does not depend on the number of threads.
 #pragma once
 
 #include <array>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <optional>
 #include <span>
 #include <vector>
@@ -43,6 +46,8 @@ struct PairedSettings {
   ForwardSettings forward = {};
   /// Off: there is the reference stream alone, and replacing does nothing; half the time and memory.
   bool sequential = true;
+  /// Sequential: batches 0, n, 2 n and so on have a reference, the others are shown without.
+  std::size_t reference_every = 1;
   /// Tokens that are shown at a time, as many whole windows as fit (at least one). More keep more threads
   /// busy: a thread takes 256 tokens of a stream, or before attention_output a window.
   std::size_t batch_tokens = 2048;
@@ -50,7 +55,7 @@ struct PairedSettings {
 
 /// Rows [0, tokens) are valid, the same tokens in both; valid during the call. Not sequential: both are one.
 struct PairedRows {
-  const kernels::Matrix& reference;  ///< [>= tokens, in]
+  const kernels::Matrix* reference;  ///< [>= tokens, in]; null in a batch without
   const kernels::Matrix& replaced;   ///< [>= tokens, in]
   std::size_t tokens = 0;
 };
@@ -69,8 +74,9 @@ class PairedPass {
   const WeightLoader& loader() const { return loader_; }
   const PairedSettings& settings() const { return settings_; }
 
-  /// The residual streams at the last layer boundary: they change in embed and end_layer alone. Not
-  /// sequential: both are one. A pass whose streams are filled from a checkpoint goes on with the next layer.
+  /// The residual streams at the last layer boundary: they change in embed and end_layer alone. The reference
+  /// has the windows of the batches that have one, in their order. Not sequential: both are one. A pass whose
+  /// streams are filled from a checkpoint goes on with the next layer.
   HiddenStates& reference() { return reference_.states(); }
   HiddenStates& replaced() { return replaced_ ? replaced_->states() : reference_.states(); }
 
@@ -105,10 +111,22 @@ class PairedPass {
   /// Computes a part's rows of one stream.
   using PartStep = std::function<void(StagedStream& stream, const WindowPart& part, StageWorker& worker,
                                       kernels::Matrix& rows, std::size_t first_row)>;
+  /// One stream's share of a batch: windows [first, first + count), as the stream numbers them.
+  struct StreamBatch {
+    StagedStream* stream;
+    kernels::Matrix* rows;
+    std::size_t first;
+    std::size_t count;
+  };
 
   void run_batches(std::size_t columns, std::size_t part_tokens, const PartStep& step,
                    const PairedRowsSink& sink, const StopFlag& stop, const WindowsDone& done);
+  void run_batch(std::span<const StreamBatch> shares, std::size_t part_tokens, const PartStep& step,
+                 const StopFlag& stop);
+  std::vector<kernels::Matrix>& rows_of(std::size_t columns);
   std::size_t windows_at_once() const;
+  bool has_reference(std::size_t batch) const;
+  std::size_t reference_windows() const;
   std::vector<StagedStream*> streams();
   void complete_replaced(LayerInput input);
 
@@ -120,6 +138,8 @@ class PairedPass {
   StagedStream reference_;
   std::optional<StagedStream> replaced_;
   std::vector<StageWorker> workers_;
+  /// By columns, a batch of each stream: new ones for every input would spend their time on new pages.
+  std::map<std::size_t, std::vector<kernels::Matrix>> rows_;
   std::size_t shown_ = 0;  ///< inputs of the present layer
 };
 

@@ -61,15 +61,15 @@ StageWorker::StageWorker(const DecoderConfig& config, const kernels::RopeTable& 
       heads(config, precision, context, context),
       attended(precision, std::min(context, kTileTokens), config.query_width()) {}
 
-StagedStream::StagedStream(const DecoderConfig& config, const TokenBatch& batch,
+StagedStream::StagedStream(const DecoderConfig& config, std::size_t windows, std::size_t context,
                            const ForwardSettings& settings)
     : config_(config),
-      context_(batch.context),
+      context_(context),
       element_bytes_(kernels::element_bytes(settings.precision)),
-      states_(batch.windows(), context_, config.embedding, states_settings(settings)),
-      middle_(batch.windows(), context_, config.embedding,
+      states_(windows, context_, config.embedding, states_settings(settings)),
+      middle_(windows, context_, config.embedding,
               with(beside(states_, states_settings(settings)), kernels::Precision::f32)),
-      kept_(batch.windows(), context_, std::max(config.query_width(), config.feed_forward),
+      kept_(windows, context_, std::max(config.query_width(), config.feed_forward),
             beside(middle_, beside(states_, states_settings(settings)))) {}
 
 void StagedStream::begin_layer(LayerWeights weights, std::uint32_t layer) {

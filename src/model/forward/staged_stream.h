@@ -51,7 +51,8 @@ class StagedStream {
  public:
   /// `settings.memory_bytes` bounds what the stream keeps in memory, all storages together. Config outlives
   /// it. Throws IoError when a scratch file is needed and cannot be made.
-  StagedStream(const DecoderConfig& config, const TokenBatch& batch, const ForwardSettings& settings);
+  StagedStream(const DecoderConfig& config, std::size_t windows, std::size_t context,
+               const ForwardSettings& settings);
 
   /// h: what entered the layer, until finish replaces it by what leaves it.
   HiddenStates& states() { return states_; }
