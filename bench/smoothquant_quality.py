@@ -24,7 +24,8 @@ def parse_arguments():
     parser.add_argument("--tools", default="build/bench", help="folder with make_outlier_model")
     parser.add_argument("--models", nargs="+", default=["../shared/models/small", "../shared/models/tiny"])
     parser.add_argument("--factors", type=float, nargs="+", default=[200], help="how far outlier channels stand out")
-    parser.add_argument("--calibration", nargs="+", default=[f"{DATA}/wiki.valid.txt"])
+    parser.add_argument("--calibration", nargs="+",
+                        default=[f"{DATA}/wiki.valid.txt", f"{DATA}/books.calibration.txt"])
     parser.add_argument("--samples", type=int, default=128)
     parser.add_argument("--texts", nargs="+", default=[f"{DATA}/wiki.test.txt", f"{DATA}/books.test.txt"])
     parser.add_argument("--chunks", type=int, default=20)

@@ -13,10 +13,10 @@ namespace tessera {
 
 /// One linear that reads the channels of a fold.
 struct SmoothedLinear {
-  std::string tensor;                     ///< GGUF name of the weight
-  double weight_maximum = 0;              ///< largest magnitude
-  double smoothed_maximum = 0;            ///< the same of the weight with its columns multiplied
-  double naive_error = 0;                 ///< |y - y_W8A8|^2 / |y|^2 over sampled tokens, without smoothing
+  std::string tensor;           ///< GGUF name of the weight
+  double weight_maximum = 0;    ///< largest magnitude
+  double smoothed_maximum = 0;  ///< the same of the weight with its columns multiplied
+  double naive_error = 0;       ///< mean of |y - y_W8A8|^2 / |y|^2 over sampled tokens, without smoothing
   std::optional<double> half_error = {};  ///< the same at alpha 0.5; only where alpha was searched for
   double smoothed_error = 0;              ///< as smoothed
 

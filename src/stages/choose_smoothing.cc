@@ -37,9 +37,9 @@ void round_to_codes(std::span<float> x, float scale, std::vector<std::int8_t>& c
 
 /// What one panel of a reader costs under every candidate.
 struct PanelErrors {
-  double energy = 0;
-  std::vector<double> errors;        ///< by candidate
-  std::vector<float> weight_maxima;  ///< likewise
+  std::vector<double> energies;             ///< [sampled]: |x W^T|^2
+  std::vector<std::vector<double>> errors;  ///< by candidate, [sampled]
+  std::vector<float> weight_maxima;         ///< by candidate
 };
 
 class Trial {
@@ -175,11 +175,15 @@ class Trial {
     worker.product.resize(worker.exact.size());
     multiply(rows, outputs, worker.exact, worker);
     PanelErrors result;
-    for (const float value : worker.exact) result.energy += static_cast<double>(value) * value;
+    for (std::size_t r = 0; r < rows.rows(); ++r) {
+      double energy = 0;
+      for (const float value : row_of(std::span(worker.exact), r, outputs)) energy += double{value} * value;
+      result.energies.push_back(energy);
+    }
     for (const Candidate& candidate : candidates) {
       result.weight_maxima.push_back(set_weight_codes(weights, candidate, worker));
       multiply(candidate.codes, outputs, worker.product, worker);
-      result.errors.push_back(error_of(candidate, outputs, worker));
+      result.errors.push_back(errors_of(candidate, outputs, worker));
     }
     return result;
   }
@@ -199,25 +203,32 @@ class Trial {
     return *std::ranges::max_element(worker.scales) * kLargestCode;
   }
 
-  static double error_of(const Candidate& candidate, std::size_t outputs, const Worker& worker) {
-    double error = 0;
+  static std::vector<double> errors_of(const Candidate& candidate, std::size_t outputs,
+                                       const Worker& worker) {
+    std::vector<double> errors;
     for (std::size_t r = 0; r < candidate.code_scales.size(); ++r) {
+      double error = 0;
       for (std::size_t o = 0; o < outputs; ++o) {
         const std::size_t at = r * outputs + o;
         const float got = worker.product[at] * candidate.code_scales[r] * worker.scales[o];
         const double difference = static_cast<double>(got) - worker.exact[at];
         error += difference * difference;
       }
+      errors.push_back(error);
     }
-    return error;
+    return errors;
+  }
+
+  static void add(std::span<const double> values, std::span<double> sums) {
+    for (std::size_t i = 0; i < sums.size(); ++i) sums[i] += values[i];
   }
 
   static PanelErrors sum_of(std::span<const PanelErrors> panels) {
     PanelErrors total = panels.front();
     for (const PanelErrors& panel : panels.subspan(1)) {
-      total.energy += panel.energy;
+      add(panel.energies, total.energies);
       for (std::size_t i = 0; i < total.errors.size(); ++i) {
-        total.errors[i] += panel.errors[i];
+        add(panel.errors[i], total.errors[i]);
         total.weight_maxima[i] = std::max(total.weight_maxima[i], panel.weight_maxima[i]);
       }
     }
@@ -232,8 +243,14 @@ class Trial {
   std::vector<Worker> workers_;
 };
 
+// Token by token: the norms that follow make all tokens equally large, so a few of great energy do not
+// decide.
 double relative(const PanelErrors& errors, std::size_t candidate) {
-  return errors.energy > 0 ? errors.errors[candidate] / errors.energy : 0;
+  double sum = 0;
+  for (std::size_t r = 0; r < errors.energies.size(); ++r) {
+    if (errors.energies[r] > 0) sum += errors.errors[candidate][r] / errors.energies[r];
+  }
+  return sum / static_cast<double>(errors.energies.size());
 }
 
 /// Leaving alone comes first, so that smoothing must be better to be chosen.

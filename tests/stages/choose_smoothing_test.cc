@@ -78,7 +78,7 @@ double largest_of(std::span<const double> values) {
   return largest;
 }
 
-/// Relative squared output error of W8A8 in float64. `static_scale` 0: per token.
+/// Mean relative squared output error of W8A8 over tokens, in float64. `static_scale` 0: per token.
 double w8a8_error(const std::vector<float>& x, const std::vector<float>& w, const std::vector<double>& scales,
                   double static_scale) {
   const auto codes = [](std::vector<double> row, double scale) {
@@ -91,8 +91,9 @@ double w8a8_error(const std::vector<float>& x, const std::vector<float>& w, cons
     for (std::size_t c = 0; c < kColumns; ++c) row[c] = w[o * kColumns + c] * scales[c];
     rounded_weights.push_back(codes(row, largest_of(row) / 127));
   }
-  double error = 0, energy = 0;
+  double sum = 0;
   for (std::size_t t = 0; t < kTokens; ++t) {
+    double error = 0, energy = 0;
     std::vector<double> row(kColumns);
     for (std::size_t c = 0; c < kColumns; ++c) row[c] = x[t * kColumns + c] / scales[c];
     const auto rounded = codes(row, static_scale > 0 ? static_scale : largest_of(row) / 127);
@@ -105,8 +106,9 @@ double w8a8_error(const std::vector<float>& x, const std::vector<float>& w, cons
       error += (got - exact) * (got - exact);
       energy += exact * exact;
     }
+    sum += error / energy;
   }
-  return error / energy;
+  return sum / kTokens;
 }
 
 TEST(ChosenSmoothing, HasTheErrorsOfW8A8InFloat64) {
