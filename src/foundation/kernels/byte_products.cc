@@ -11,10 +11,23 @@ HWY_BEFORE_NAMESPACE();
 namespace tessera::kernels::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
+#if HWY_TARGET == HWY_SCALAR  // has one lane, and so no pairs
+
+/// sums[j] = a . b_j for kRows rows b_j that follow each other in steps of k.
+template <std::size_t kRows>
+void row_products(const std::int8_t* a, const std::int8_t* b, std::size_t k, std::int32_t* sums) {
+  for (std::size_t j = 0; j < kRows; ++j) {
+    sums[j] = 0;
+    for (std::size_t i = 0; i < k; ++i) sums[j] += a[i] * b[j * k + i];
+  }
+}
+
+#else
+
 using Sums = hn::ScalableTag<std::int32_t>;
 using Words = hn::Repartition<std::int16_t, Sums>;
 
-/// sums[j] = a . b_j for kRows rows b_j that follow each other in steps of k. Bytes widen to 16 bits, whose
+/// The same. Bytes widen to 16 bits, whose
 /// products are added in pairs to 32 bits: nothing can saturate.
 template <std::size_t kRows>
 HWY_INLINE void row_products(const std::int8_t* a, const std::int8_t* b, std::size_t k, std::int32_t* sums) {
@@ -40,6 +53,8 @@ HWY_INLINE void row_products(const std::int8_t* a, const std::int8_t* b, std::si
     for (std::size_t rest = i; rest < k; ++rest) sums[j] += a[rest] * b[j * k + rest];
   }
 }
+
+#endif
 
 void multiply_rows(const std::int8_t* a, std::size_t m, const std::int8_t* b, std::size_t n, std::size_t k,
                    std::int32_t* c) {
