@@ -160,7 +160,7 @@ void write_output(const SmoothQuantSettings& settings, const model::OpenedModel&
 SmoothQuantEvaluations evaluate_variants(const SmoothQuantSettings& settings, const model::OpenedModel& model,
                                          const Variants& variants, ProgressObserver& progress,
                                          const StopFlag& stop) {
-  EvaluateSettings evaluation{.model = {}, .corpus = settings.evaluation};
+  EvaluateSettings evaluation{.model = settings.model, .open = settings.open, .corpus = settings.evaluation};
   evaluation.precision = settings.walks.precision;
   evaluation.threads = settings.threads;
   evaluation.memory_bytes = settings.walks.memory_bytes;
