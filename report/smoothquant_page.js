@@ -49,7 +49,7 @@ function errorChart({ folds }) {
   return beforeAfterChart({
     id: "w8a8-errors",
     title: "W8A8 error by layer and fold",
-    what: "Squared error of the output in 8-bit arithmetic over its energy, on sampled tokens: mean over the linears that read a fold.",
+    what: "Squared error of a token's output in 8-bit arithmetic over its energy: mean over sampled tokens and the linears that read a fold.",
     label: "relative squared error",
     names: { before: "Without smoothing", after: "Smoothed" },
     rows: folds.map((fold) => ({ layer: fold.layer, fold: fold.fold, before: meanError(fold.linears, "naive_error"), after: meanError(fold.linears, "smoothed_error") })),
