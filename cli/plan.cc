@@ -14,9 +14,11 @@
 #include "foundation/base/atomic_file.h"
 #include "foundation/base/error.h"
 #include "pipeline/imatrix.h"
+#include "pipeline/run_report.h"
 #include "plan_display.h"
 #include "progress_display.h"
 #include "quantize_options.h"
+#include "report_file.h"
 
 namespace tessera::cli {
 namespace {
@@ -41,7 +43,7 @@ void check_endings(const PlanOptions& options) {
 
 void save(const pipeline::QuantizeReport& report, const std::filesystem::path& path,
           ProgressObserver& progress) {
-  if (path.extension() == ".json") return write_report(report, path);
+  if (path.extension() == ".json") return write_report(pipeline::to_json(report), path);
   if (path.extension() == ".gguf")
     return pipeline::write_importance(path, to_importance_file(report.importance, report.plan), {}, progress);
   const std::string text =
@@ -61,7 +63,7 @@ void run(const PlanOptions& options) {
   const auto report = pipeline::quantize(settings, progress, stop_flag());
   for (const auto& path : options.outputs) save(report, path, progress);
   if (options.quantize.json) {
-    fmt::print("{}", report_text(report));
+    fmt::print("{}", report_text(pipeline::to_json(report)));
   } else if (!common.quiet) {
     print_plan(report, common.verbose);
     print_size_curve(report);

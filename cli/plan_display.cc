@@ -1,17 +1,12 @@
 #include "plan_display.h"
 
-#include <fmt/chrono.h>
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cstdio>
 
 #include "command.h"
-#include "foundation/base/atomic_file.h"
 #include "foundation/base/printable.h"
-#include "pipeline/run_report.h"
-#include "stages/render_report.h"
 
 namespace tessera::cli {
 namespace {
@@ -92,27 +87,6 @@ void print_evaluation(const pipeline::QuantizeReport& report) {
       evaluation.original.perplexity.value, evaluation.quantized->perplexity.value,
       evaluation.change->kl_divergence.value, evaluation.change->kl_divergence.standard_error,
       evaluation.change->top_1_agreement_pct.value);
-}
-
-namespace {
-
-nlohmann::json dated_report(const pipeline::QuantizeReport& report) {
-  auto json = to_json(report);
-  const auto now = std::chrono::system_clock::to_time_t(std::chrono::system_clock::now());
-  json["created"] = fmt::format("{:%Y-%m-%dT%H:%M:%SZ}", fmt::gmtime(now));
-  return json;
-}
-
-}  // namespace
-
-std::string report_text(const pipeline::QuantizeReport& report) {
-  return dated_report(report).dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
-}
-
-void write_report(const pipeline::QuantizeReport& report, const std::filesystem::path& path) {
-  const std::string text =
-      path.extension() == ".html" ? stages::render_report(dated_report(report)) : report_text(report);
-  write_file_atomically(path, std::as_bytes(std::span(text)));
 }
 
 }  // namespace tessera::cli

@@ -14,9 +14,4 @@ void print_size_curve(const pipeline::QuantizeReport& report);
 /// Of the evaluation, where there is one.
 void print_evaluation(const pipeline::QuantizeReport& report);
 
-/// The run report as text; names of tensors come from the file and may be no valid UTF-8.
-std::string report_text(const pipeline::QuantizeReport& report);
-/// Writes the run report: a page when the name ends in .html, else JSON. Throws UsageError or IoError.
-void write_report(const pipeline::QuantizeReport& report, const std::filesystem::path& path);
-
 }  // namespace tessera::cli

@@ -7,9 +7,11 @@
 
 #include "command.h"
 #include "foundation/base/error.h"
+#include "pipeline/run_report.h"
 #include "plan_display.h"
 #include "progress_display.h"
 #include "quantize_options.h"
+#include "report_file.h"
 
 namespace tessera::cli {
 namespace {
@@ -41,9 +43,9 @@ void run(const RunOptions& options) {
   ProgressDisplay progress(common);
   install_stop_handlers();
   const auto report = pipeline::quantize(settings, progress, stop_flag());
-  for (const auto& path : options.reports) write_report(report, path);
+  for (const auto& path : options.reports) write_report(pipeline::to_json(report), path);
   if (options.quantize.json) {
-    fmt::print("{}", report_text(report));
+    fmt::print("{}", report_text(pipeline::to_json(report)));
   } else if (!common.quiet) {
     print_plan(report, common.verbose);
     print_totals(report, settings.dry_run);

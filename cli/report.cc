@@ -17,9 +17,10 @@ struct ReportOptions {
 
 void add_report(CLI::App& program) {
   auto options = std::make_shared<ReportOptions>();
-  auto* command =
-      program.add_subcommand("report", "Make an HTML page of the JSON report of a quantization run");
-  command->add_option("report", options->report, "What `tessera quantize --report FILE.json` wrote")
+  auto* command = program.add_subcommand("report", "Make an HTML page of the JSON report of a run");
+  command
+      ->add_option("report", options->report,
+                   "What --report FILE.json of `tessera quantize` or `tessera smoothquant` wrote")
       ->required();
   command->add_option("-o,--output", options->output, "The page to write")->required();
   command->footer("\nExample:\n  tessera report run-report.json -o run-report.html\n");

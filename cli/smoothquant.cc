@@ -14,6 +14,7 @@
 #include "option_values.h"
 #include "pipeline/smoothquant_report.h"
 #include "progress_display.h"
+#include "report_file.h"
 
 namespace tessera::cli {
 namespace {
@@ -54,7 +55,8 @@ pipeline::SmoothQuantSettings settings_of(const SmoothQuantOptions& options) {
   return settings;
 }
 
-void write_text(const std::filesystem::path& path, const std::string& text) {
+void write_scales(const SmoothingPlan& plan, const std::filesystem::path& path) {
+  const std::string text = to_json(plan).dump() + "\n";
   write_file_atomically(path, std::as_bytes(std::span(text)));
 }
 
@@ -96,8 +98,8 @@ void run(const SmoothQuantOptions& options) {
   if (!options.scales.empty()) others.push_back(options.scales);
   pipeline::check_other_outputs(settings, others);
   const auto report = pipeline::smoothquant(settings, progress, stop_flag());
-  for (const auto& path : options.reports) write_text(path, pipeline::to_json(report).dump(2) + "\n");
-  if (!options.scales.empty()) write_text(options.scales, to_json(report.plan).dump() + "\n");
+  for (const auto& path : options.reports) write_report(pipeline::to_json(report), path);
+  if (!options.scales.empty()) write_scales(report.plan, options.scales);
   if (!options.common.quiet) print_report(report, options.common.verbose);
 }
 

@@ -7,8 +7,9 @@ import { details, element } from "./dom.js";
 const kMarks = ["dot", "line", "bar", "rect", "cell"];
 const kPrintWidth = 680; // CSS pixels that fit on A4 and Letter
 
+/** Each panel of a chart has its marks in a group of its own. */
 function countMarks(svg) {
-  return svg.querySelectorAll(kMarks.map((name) => `g[aria-label="${name}"] > *`).join(",")).length;
+  return svg.querySelectorAll(kMarks.map((name) => `g[aria-label="${name}"] :not(g)`).join(",")).length;
 }
 
 function redraw(figure, box, chart, width) {
@@ -47,11 +48,11 @@ export function chartSection(chart) {
   return { section, fit: keepDrawn(figure, box, chart) };
 }
 
-/** entries: [css colour, label]. */
+/** entries: [css colour, label, shape: undefined (a square) | "dot" | "ring"]. */
 export function legend(...entries) {
-  const items = entries.map(([colour, label]) => {
-    const key = element("span", { class: "key", "aria-hidden": "true" });
-    key.style.background = colour;
+  const items = entries.map(([colour, label, shape = ""]) => {
+    const key = element("span", { class: `key ${shape}`, "aria-hidden": "true" });
+    key.style.color = colour;
     return element("li", {}, key, label);
   });
   return element("ul", { class: "legend" }, ...items);

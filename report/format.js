@@ -16,7 +16,11 @@ export function figure(value, digits = 3) {
 /** A fixed number of decimals. */
 export const decimals = (value, count) => (isNumber(value) ? value.toFixed(count) : kNone);
 export const percent = (value, count = 1) => (isNumber(value) ? `${value.toFixed(count)}\u00a0%` : kNone);
+/** A change, with its sign. */
+export const signedPercent = (value) => (isNumber(value) ? `${value >= 0 ? "+" : "\u2212"}${figure(Math.abs(value))}\u00a0%` : kNone);
 export const count = (value) => (isNumber(value) ? value.toLocaleString("en") : kNone);
+/** "1 tensor", "2 tensors". */
+export const counted = (value, noun) => `${count(value)} ${value === 1 ? noun : `${noun}s`}`;
 export const text = (value) => (value === null || value === undefined ? kNone : String(value));
 
 const kUnits = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"];

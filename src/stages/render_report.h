@@ -12,8 +12,9 @@
 
 namespace tessera::stages {
 
-/// `report` follows docs/run-report.schema.json; check_run_report tells. Numbers that are not finite become
-/// null, bytes that are no UTF-8 are replaced.
+/// `report` follows docs/run-report.schema.json, or docs/smoothquant-report.schema.json where its "kind" is
+/// "smoothquant"; check_run_report tells. Numbers that are not finite become null, bytes that are no UTF-8
+/// are replaced.
 std::string render_report(const nlohmann::json& report);
 
 }  // namespace tessera::stages

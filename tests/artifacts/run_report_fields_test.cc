@@ -1,5 +1,4 @@
-// The sample reports, that docs/run-report.schema.json describes them, and what is found in those that are
-// none.
+// The sample reports, that the schemas of docs/ describe them, and what is found in those that are none.
 #include "artifacts/run_report_fields.h"
 
 #include <gmock/gmock.h>
@@ -42,19 +41,50 @@ TEST(RunReport, SamplesFollowTheSchemaAndPassTheCheck) {
   }
 }
 
-TEST(RunReport, SchemaRefusesWhatIsNotAsDescribed) {
-  const json good = sample("run-report.json");
+TEST(SmoothQuantReport, SamplesFollowTheSchemaAndPassTheCheck) {
+  for (const std::string name : {"smoothquant-report.json", "bare-smoothquant-report.json"}) {
+    EXPECT_EQ(testing::schema_complaints("smoothquant-report.schema.json", sample(name)), "") << name;
+    EXPECT_EQ(message_about(sample(name)), "") << name;
+  }
+}
+
+/// That `schema` wants every key at the top of `good`.
+void expect_each_is_required(const json& good, const std::string& schema) {
   for (const auto& [name, value] : good.items()) {
     json without = good;
     without.erase(name);
-    EXPECT_NE(testing::schema_complaints("run-report.schema.json", without), "") << name;
+    EXPECT_NE(testing::schema_complaints(schema, without), "") << name;
   }
+}
+
+TEST(RunReport, SchemaRefusesWhatIsNotAsDescribed) {
+  const json good = sample("run-report.json");
+  expect_each_is_required(good, "run-report.schema.json");
   json deeper = good;
   deeper["plan"]["tensors"][3].erase("reason");
   EXPECT_NE(testing::schema_complaints("run-report.schema.json", deeper), "");
   json evaluation = good;
   evaluation["evaluation"].erase("kl_divergence_mean");
   EXPECT_NE(testing::schema_complaints("run-report.schema.json", evaluation), "");
+}
+
+TEST(SmoothQuantReport, SchemaRefusesWhatIsNotAsDescribed) {
+  const json good = sample("smoothquant-report.json");
+  expect_each_is_required(good, "smoothquant-report.schema.json");
+  const auto expect_refused = [&good](const char* place, const json& value) {
+    json bad = good;
+    bad.at(json::json_pointer(place)) = value;
+    EXPECT_NE(testing::schema_complaints("smoothquant-report.schema.json", bad), "") << place;
+  };
+  expect_refused("/kind", "quantize");
+  expect_refused("/form", "w4a4");
+  expect_refused("/created", "yesterday");
+  expect_refused("/folds/3/alpha", 1.01);
+  expect_refused("/folds/3/original/input", nullptr);
+  expect_refused("/folds/3/linears/0/naive_error", -0.5);
+  expect_refused("/evaluation/variants/0/model", "another");
+  expect_refused("/provenance/files/0/xxh128", "short");
+  expect_refused("/wall_seconds/0/seconds", "1");
 }
 
 /// Every place in `value` that the schema says must be there, as JSON pointers; of a list the last item.
@@ -65,6 +95,13 @@ void list_places(const json& value, const json::json_pointer& at, std::vector<js
     places.push_back(at / key);
     list_places(inner, at / key, places);
   }
+}
+
+/// That a report without what stands at `place` is refused with its name.
+void expect_missing_is_named(const json& good, const json::json_pointer& place) {
+  json without = good;
+  without.at(place.parent_pointer()).erase(place.back());
+  EXPECT_THAT(message_about(without), AllOf(HasSubstr("r.json"), HasSubstr(place.back()))) << place;
 }
 
 bool is_unchecked(const std::string& place) {
@@ -85,20 +122,38 @@ TEST(RunReport, EveryMissingFieldIsNamedWithItsPlace) {
     const bool is_skipped = is_unchecked(place.to_string()) || place.to_string().ends_with("/tensors/0") ||
                             place.to_string().find("layer_errors/5/tensors") != std::string::npos;
     if (is_skipped) continue;
-    json without = good;
-    without.at(place.parent_pointer()).erase(place.back());
-    EXPECT_THAT(message_about(without), AllOf(HasSubstr("r.json"), HasSubstr(place.back()))) << place;
+    expect_missing_is_named(good, place);
     ++checked;
   }
   EXPECT_GT(checked, 40);
 }
 
-TEST(RunReport, WrongTypesAreNamedWithTheirPlace) {
-  const auto expect = [](const char* place, const json& value, const char* message) {
-    json report = sample("run-report.json");
+TEST(SmoothQuantReport, EveryMissingFieldIsNamedWithItsPlace) {
+  const json good = sample("smoothquant-report.json");
+  std::vector<json::json_pointer> places;
+  list_places(good, json::json_pointer(), places);
+  std::erase(places, json::json_pointer("/kind"));  // without it: the report of a quantization run
+  EXPECT_GT(places.size(), 40u);
+  for (const auto& place : places) expect_missing_is_named(good, place);
+}
+
+/// Puts a value at a place of a sample, and looks for what is said of it.
+class WrongTypes {
+ public:
+  explicit WrongTypes(const std::string& name) : good_(sample(name)) {}
+
+  void operator()(const char* place, const json& value, const char* message) const {
+    json report = good_;
     report.at(json::json_pointer(place)) = value;
     EXPECT_THAT(message_about(report), HasSubstr(message)) << place;
-  };
+  }
+
+ private:
+  json good_;
+};
+
+TEST(RunReport, WrongTypesAreNamedWithTheirPlace) {
+  const WrongTypes expect("run-report.json");
   expect("/model", 5, "\"model\" is to be a text, not this number");
   expect("/model", nullptr, "\"model\" is to be a text, not null");
   expect("/plan", json::array(), "\"plan\" is to be an object, not a list");
@@ -112,6 +167,26 @@ TEST(RunReport, WrongTypesAreNamedWithTheirPlace) {
   expect("/sensitivity/tensors/0/candidates/0/loss", "x", "\"sensitivity.tensors[0].candidates[0].loss\"");
   expect("/evaluation/kl_divergence_histogram/0/upper", 0, "is to be a number above 0");
   expect("/wall_seconds/0/seconds", json::array(), "\"wall_seconds[0].seconds\"");
+}
+
+TEST(SmoothQuantReport, WrongTypesAreNamedWithTheirPlace) {
+  const WrongTypes expect("smoothquant-report.json");
+  expect("/folds", nullptr, "\"folds\" is to be a list, not null");
+  expect("/folds/2", 7, "\"folds[2]\" is to be an object, not this number");
+  expect("/folds/2/alpha", "auto", "\"folds[2].alpha\" is to be a number or null, not a text");
+  expect("/folds/2/smoothed/weights/maximum", false, "\"folds[2].smoothed.weights.maximum\"");
+  expect("/folds/2/linears/0/tensor", nullptr, "\"folds[2].linears[0].tensor\" is to be a text, not null");
+  expect("/evaluation", json::array(), "\"evaluation\" is to be an object or null, not a list");
+}
+
+TEST(RunReport, OfAnUnknownKindIsRefusedAndTold) {
+  for (const json& kind : {json("distill"), json(nullptr), json(3), json("a\x1b[2J\xff")}) {
+    json report = sample("smoothquant-report.json");
+    report["kind"] = kind;
+    const std::string message = message_about(report);
+    EXPECT_THAT(message, AllOf(HasSubstr("r.json"), HasSubstr("\"kind\""), HasSubstr("smoothquant")));
+    EXPECT_THAT(message, ::testing::Not(HasSubstr("\x1b")));
+  }
 }
 
 TEST(RunReport, AnotherDocumentIsNone) {

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
@@ -160,6 +161,73 @@ TEST_F(ReportPage, NamesFromFilesStayText) {
               HasSubstr("&lt;/script&gt;&lt;script&gt;document.title=\"taken\"&lt;/script&gt;&lt;img"));
   EXPECT_THAT(shown, Not(HasSubstr("<img")));
   EXPECT_THAT(shown, Not(HasSubstr("<title>taken")));
+}
+
+int smoothed_folds(const json& report) {
+  return static_cast<int>(
+      std::ranges::count_if(report["folds"], [](const json& fold) { return !fold["alpha"].is_null(); }));
+}
+
+TEST_F(ReportPage, OfSmoothingHasADotBeforeAndOneAfterForEachFold) {
+  const json report = sample("smoothquant-report.json");
+  const int folds = static_cast<int>(report["folds"].size());
+  for (const int width : {1280, 600}) {
+    const auto drawn = draw(report, width);
+    EXPECT_EQ(drawn.status, 0);
+    EXPECT_EQ(drawn.console, "");
+    EXPECT_EQ(marks(drawn.dom, "w8a8-errors"), 2 * folds);
+    EXPECT_EQ(marks(drawn.dom, "outliers"), 2 * folds);
+    EXPECT_EQ(marks(drawn.dom, "alphas"), smoothed_folds(report));
+    EXPECT_LT(smoothed_folds(report), folds) << "one fold of the sample was left alone";
+    for (const char* section : {"w8a8-errors", "outliers", "alphas"})
+      EXPECT_LT(chart_number(drawn.dom, section, "width"), width) << section;
+  }
+}
+
+TEST_F(ReportPage, OfSmoothingShowsPerplexitiesAndEveryFoldAndLinear) {
+  const json report = sample("smoothquant-report.json");
+  const std::string dom = draw(report).dom;
+  const std::string shown = dom.substr(0, dom.find("id=\"run-report\""));
+  EXPECT_THAT(shown, HasSubstr("Smoothed model in 8 bits (W8A8)"));
+  for (const char* text :
+       {"Perplexity, original", "Perplexity, W8A8 without smoothing", "81.0881", "+221", "25.3134",
+        "/data/books.calibration.txt", "/models/story-20m-W8A8", "alpha=auto", "24 folds", "42 linears"})
+    EXPECT_THAT(shown, HasSubstr(text));
+  for (const auto& fold : report["folds"]) {
+    for (const auto& linear : fold["linears"])
+      EXPECT_THAT(shown, HasSubstr(linear["tensor"].get<std::string>()));
+  }
+}
+
+TEST_F(ReportPage, OfSmoothingWithoutFiguresSaysSoAndKeepsNamesText) {
+  const auto drawn = draw(sample("bare-smoothquant-report.json"));
+  EXPECT_EQ(drawn.status, 0);
+  EXPECT_EQ(drawn.console, "");
+  const std::string shown = drawn.dom.substr(0, drawn.dom.find("id=\"run-report\""));
+  for (const char* text :
+       {"The models were not evaluated in this run.", "No errors above zero were measured in this run.",
+        "No input of a fold has an outlier ratio.", "No fold was smoothed.", "1 fold", "1 linear",
+        "&lt;/script&gt;&lt;script&gt;document.title=\"taken\"&lt;/script&gt;&lt;img"})
+    EXPECT_THAT(shown, HasSubstr(text));
+  for (const char* text : {"<img", "<title>taken", "NaN", "undefined", "Infinity"})
+    EXPECT_THAT(shown, Not(HasSubstr(text)));
+}
+
+TEST_F(ReportPage, OfSmoothingDrawsExtremeFiguresAndHostileNamesOfFolds) {
+  json report = sample("smoothquant-report.json");
+  for (auto& fold : report["folds"]) {
+    for (auto& linear : fold["linears"]) linear["naive_error"] = nullptr;
+    fold["fold"] = "<img src=x>" + std::string(400, 'x') + fold["fold"].get<std::string>();
+    fold["original"]["input"]["outlier_ratio"] = 1e300;
+    fold["alpha"] = 7;
+  }
+  const int folds = static_cast<int>(report["folds"].size());
+  const auto drawn = draw(report, 600);
+  EXPECT_EQ(drawn.console, "");
+  EXPECT_THAT(drawn.dom.substr(0, drawn.dom.find("id=\"run-report\"")), Not(HasSubstr("<img")));
+  EXPECT_EQ(marks(drawn.dom, "w8a8-errors"), folds) << "of smoothing alone";
+  EXPECT_EQ(marks(drawn.dom, "outliers"), 2 * folds);
+  EXPECT_EQ(marks(drawn.dom, "alphas"), folds);
 }
 
 TEST_F(ReportPage, AnOlderEvaluationShowsPercentiles) {
