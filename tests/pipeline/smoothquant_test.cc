@@ -30,7 +30,8 @@ using tessera::testing::StopInStage;
 using ::testing::HasSubstr;
 
 /// The demo model in F32 with two channels of every norm that stand out.
-void write_outlier_model(const fs::path& output, const std::string& architecture = "llama") {
+void write_outlier_model(const fs::path& output, const std::string& architecture = "llama",
+                         const std::string& without = "") {
   auto model = model::open_model(kDemoModel);
   const auto config = model::read_decoder_config(model);
   const auto rules = model::smoothing_folds("llama");
@@ -45,6 +46,9 @@ void write_outlier_model(const fs::path& output, const std::string& architecture
   const stages::SmoothedWeights outliers(*model.weights, plan, rules, {});
   auto written = plain_plan(outliers, ElementType::F32);
   model.metadata.set("general.architecture", architecture);
+  for (auto& tensor : written.tensors) {
+    if (tensor.source.name == without) tensor.source.name = "renamed";
+  }
   const auto sink = gguf::create_gguf(output, model.metadata, outputs_of(written));
   SilentProgress silent;
   stages::encode_tensors({outliers, written, PlanImportance(), *sink}, {}, silent, StopFlag());
@@ -241,6 +245,13 @@ TEST_F(SmoothQuantRun, RefusesAFolderThatIsNotEmpty) {
   fs::create_directory(folder_ / "free");
   run(job(Output::w8a8, "free"));
   EXPECT_TRUE(fs::exists(folder_ / "free/model.safetensors"));
+}
+
+TEST_F(SmoothQuantRun, NamesANormThatIsMissing) {
+  write_outlier_model(folder_ / "partial.gguf", "llama", "blk.2.ffn_norm.weight");
+  auto settings = job();
+  settings.model = folder_ / "partial.gguf";
+  expect_refused<BadFileError>(settings, "blk.2.ffn_norm.weight");
 }
 
 TEST_F(SmoothQuantRun, RefusesModelsWhoseFoldsAreNotKnown) {
