@@ -81,7 +81,10 @@ class SmoothQuantRun : public ::testing::Test {
 
   /// Against the original.
   Evaluation judge(const fs::path& model) {
-    EvaluateSettings settings{.model = outliers(), .quantized = model, .corpus = short_corpus(8)};
+    EvaluateSettings settings;
+    settings.model = outliers();
+    settings.quantized = model;
+    settings.corpus = short_corpus(8);
     settings.precision = kernels::Precision::f32;
     SilentProgress silent;
     return evaluate(settings, silent, StopFlag());
