@@ -121,7 +121,7 @@ json::Value llama3_settings(const MetadataReader& metadata, double base, std::ui
 
 void add_rope_settings(const MetadataReader& metadata, std::uint32_t context, std::uint32_t head_size,
                        std::span<const float> divisors, json::Value& config) {
-  const double base = metadata.positive("rope.freq_base").value_or(RopeScaling().base);
+  const double base = metadata.positive("rope.freq_base").value_or(kDefaultRopeBase);
   config["rope_theta"] = base;
   const std::string type = metadata.text("rope.scaling.type").value_or("none");
   if (type != "none" && type != "linear" && type != "yarn")

@@ -18,6 +18,9 @@
 
 namespace tessera::model {
 
+/// Where a model does not say its base.
+inline constexpr double kDefaultRopeBase = 10000;
+
 struct RopeScaling {
   double base = 0;  ///< rope_theta
   /// Keys below "ARCHITECTURE.rope.scaling." with their values, in the order to be written.
@@ -30,7 +33,7 @@ struct RopeScaling {
 /// head, `default_base` the "rope_theta" where none is given. Throws BadFileError when the kind is
 /// unsupported or a number is missing or impossible.
 RopeScaling read_rope_scaling(const json::JsonObject& config, std::uint32_t context, std::uint32_t head_size,
-                              double default_base = 10000);
+                              double default_base = kDefaultRopeBase);
 
 /// The inverse: sets the "rope_theta" and, where there is scaling, the "rope_scaling" object of a config.json
 /// that reads to what the metadata of a GGUF file say below "ARCHITECTURE.rope.", and to `divisors`, the
