@@ -11,9 +11,8 @@
 #include <exception>
 #include <string>
 
-#include "foundation/formats/gguf/gguf_writer.h"
 #include "model/forward/decoder_config.h"
-#include "pipeline/convert.h"
+#include "pipeline/plain_gguf.h"
 #include "stages/smoothed_weights.h"
 
 namespace tessera {
@@ -36,7 +35,7 @@ SmoothedFold outliers_of(const Options& options, const model::FoldRule& rule, st
 }
 
 void make(const Options& options) {
-  auto model = model::open_model(options.model);
+  const auto model = model::open_model(options.model);
   const auto config = model::read_decoder_config(model);
   const auto rules = model::smoothing_folds(model.metadata.text("general.architecture").value_or(""));
   SmoothingPlan plan;
@@ -47,12 +46,11 @@ void make(const Options& options) {
     }
   }
   const stages::SmoothedWeights outliers(*model.weights, plan, rules, {});
-  const auto written = pipeline::plain_plan(outliers, ElementType::F32);
-  model.metadata.set("general.file_type", written.file_type);
-  const auto sink = gguf::create_gguf(options.output, model.metadata, outputs_of(written));
   SilentProgress silent;
-  stages::encode_tensors({outliers, written, PlanImportance(), *sink}, {}, silent, StopFlag());
-  sink->commit();
+  pipeline::write_plain_gguf(
+      outliers, model.metadata,
+      {.input = options.model, .output = options.output, .type = ElementType::F32, .write = {}, .encode = {}},
+      silent, StopFlag());
 }
 
 }  // namespace

@@ -1,10 +1,12 @@
-// Configurations and plans on arbitrary bytes: refused with BadFileError, or a policy that holds what it
-// promises.
+// Configurations, of smoothing too, and plans on arbitrary bytes: refused with BadFileError, or a policy that
+// holds what it promises.
 #include <algorithm>
 
 #include "artifacts/plan_document.h"
 #include "artifacts/quant_config.h"
+#include "artifacts/smoothing_config.h"
 #include "fuzz_check.h"
+#include "model/architecture/smoothing_fold.h"
 
 using namespace tessera;
 
@@ -32,6 +34,13 @@ void check_policy(const QuantPolicy& policy) {
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   fuzz::read(data, size, [](std::span<const std::byte> bytes) {
     check_policy(parse_quant_config(text_of(bytes), "input").policy);
+  });
+  fuzz::read(data, size, [](std::span<const std::byte> bytes) {
+    const auto config = parse_smoothing_config(text_of(bytes), "input");
+    for (const auto fold : model::fold_names()) {
+      const auto strength = config.strength_of(fold, 1, 4);
+      fuzz::check(strength.alpha >= 0 && strength.alpha <= 1);
+    }
   });
   fuzz::read(data, size, [](std::span<const std::byte> bytes) {
     const auto document = parse_plan(text_of(bytes), "input");

@@ -125,7 +125,7 @@ function everythingSection(report) {
 }
 
 const settingsOf = (report) => [
-  ["run", report.settings],
+  ...Object.entries(report.settings),
   ["output", report.form],
   ["type of floats", report.float_type],
   ["evaluated on", report.evaluation?.datasets ?? null],

@@ -87,7 +87,7 @@ constexpr std::array kSmoothQuantFields = {
     JsonField{"output", FieldType::text},
     JsonField{"form", FieldType::text},
     JsonField{"float_type", FieldType::text},
-    JsonField{"settings", FieldType::text},
+    JsonField{"settings", FieldType::object},
     JsonField{"bytes", FieldType::whole},
     JsonField{"folds", FieldType::list},
     JsonField{"folds[].layer", FieldType::whole},

@@ -23,7 +23,6 @@ constexpr const char* kGradients = "gradients";
 CalibrationStatistics walk_forward(model::ForwardPass& pass, const WalkSettings& settings,
                                    WalkCheckpoint& checkpoint, LayerProgress& progress,
                                    const StopFlag& stop) {
-  const std::uint32_t layers = pass.config().layers;
   const std::uint32_t first = checkpoint.finished();
   CalibrationStatistics statistics;
   if (first == 0) {
@@ -33,15 +32,14 @@ CalibrationStatistics walk_forward(model::ForwardPass& pass, const WalkSettings&
     statistics = checkpoint.statistics();
   }
   stages::InputStatistics observer(pass.loader().source(), pass.lanes());
-  for (std::uint32_t layer = 0; layer < first; ++layer) progress.skip(pass.loader(), layer);
-  for (std::uint32_t layer = first; layer < layers; ++layer) {
-    pass.run_layer(pass.loader().layer(layer), layer, &observer, stop, progress.layer(pass.loader(), layer));
-    observer.collect(statistics);
-    checkpoint.keep(hidden_name(layer + 1), pass.states());
-    checkpoint.keep(statistics);
-    checkpoint.commit(layer + 1, {hidden_name(layer + 1)});
-    progress.item_done(fmt::format("layer {} of {}", layer + 1, layers));
-  }
+  progress.walk(pass.loader(), first, pass.config().layers,
+                [&](std::uint32_t layer, const model::WindowsDone& done) {
+                  pass.run_layer(pass.loader().layer(layer), layer, &observer, stop, done);
+                  observer.collect(statistics);
+                  checkpoint.keep(hidden_name(layer + 1), pass.states());
+                  checkpoint.keep(statistics);
+                  checkpoint.commit(layer + 1, {hidden_name(layer + 1)});
+                });
   if (settings.process_output) {
     pass.observe_output(observer, stop);
     observer.collect(statistics);

@@ -21,9 +21,6 @@
 
 namespace tessera::pipeline {
 
-/// Every matrix in `type`, vectors in F32.
-QuantPlan plain_plan(const WeightSource& weights, ElementType type);
-
 struct ConvertSettings {
   std::filesystem::path model;   ///< Hugging Face folder or GGUF file
   std::filesystem::path output;  ///< GGUF file to make, or folder when the name does not end in ".gguf"

@@ -93,13 +93,11 @@ class ShareWalk {
     LayerProgress layers("feedback losses", progress);
     layers.add(pass_.loader(), config_.layers);
     layers.begin();
-    const std::uint32_t first = start(checkpoint);
-    for (std::uint32_t layer = 0; layer < first; ++layer) layers.skip(pass_.loader(), layer);
-    for (std::uint32_t layer = first; layer < config_.layers; ++layer) {
-      run_layer(layer, layers.layer(pass_.loader(), layer));
-      keep(layer + 1, checkpoint);
-      layers.item_done(fmt::format("layer {} of {}", layer + 1, config_.layers));
-    }
+    layers.walk(pass_.loader(), start(checkpoint), config_.layers,
+                [&](std::uint32_t layer, const model::WindowsDone& done) {
+                  run_layer(layer, done);
+                  keep(layer + 1, checkpoint);
+                });
     find_shares({pass_.output_reader()},
                 [&](const model::PairedRowsSink& sink) { pass_.show_output(sink, stop_); });
     layers.end();

@@ -88,12 +88,8 @@ class FeedbackWalk {
     LayerProgress layers("error feedback", progress_);
     layers.add(pass_.loader(), config_.layers);
     layers.begin();
-    const std::uint32_t first = restore();
-    for (std::uint32_t layer = 0; layer < first; ++layer) layers.skip(pass_.loader(), layer);
-    for (std::uint32_t layer = first; layer < config_.layers; ++layer) {
-      run_layer(layer, layers.layer(pass_.loader(), layer));
-      layers.item_done(fmt::format("layer {} of {}", layer + 1, config_.layers));
-    }
+    layers.walk(pass_.loader(), restore(), config_.layers,
+                [&](std::uint32_t layer, const model::WindowsDone& done) { run_layer(layer, done); });
     run_output();
     layers.end();
     job_.times.push_back({"feedback: forward, both streams", whole_.seconds() - moments_.seconds()});

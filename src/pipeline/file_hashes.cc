@@ -127,4 +127,16 @@ std::vector<ContentHash> FileHashes::of(std::span<const fs::path> files, std::st
   return hashes;
 }
 
+std::vector<ProvenanceFile> hashed(std::vector<ProvenanceFile> files, int threads, ProgressObserver& progress,
+                                   const StopFlag& stop) {
+  std::vector<std::filesystem::path> paths;
+  for (auto& file : files) {
+    paths.push_back(file.path);
+    file.bytes = std::filesystem::file_size(file.path);
+  }
+  const auto hashes = FileHashes({default_cache_folder(), threads}, progress, stop).of(paths, "hash inputs");
+  for (std::size_t i = 0; i < files.size(); ++i) files[i].xxh128 = hashes[i].text();
+  return files;
+}
+
 }  // namespace tessera::pipeline

@@ -13,6 +13,7 @@
 #include <span>
 #include <string_view>
 
+#include "artifacts/provenance.h"
 #include "foundation/base/content_hash.h"
 #include "foundation/base/progress.h"
 #include "foundation/base/stop_flag.h"
@@ -43,5 +44,9 @@ class FileHashes {
   ProgressObserver& progress_;
   const StopFlag& stop_;
 };
+
+/// The files with their sizes and hashes, which the default cache folder remembers. Throws as FileHashes::of.
+std::vector<ProvenanceFile> hashed(std::vector<ProvenanceFile> files, int threads, ProgressObserver& progress,
+                                   const StopFlag& stop);
 
 }  // namespace tessera::pipeline

@@ -66,6 +66,12 @@ ElementType own_type_of(const WeightSource& weights) {
   return all_float32 ? ElementType::F32 : model::plain_type_of(weights);
 }
 
+void check_hf_folder(const WeightSource& weights, const model::OpenedModel& model, const fs::path& input) {
+  SilentProgress silent;
+  const FolderFiles files = folder_files(weights, model, input, silent);
+  model::present_as_hf(weights, model::read_model_config(files.config_object()));
+}
+
 HfFolderReport write_hf_folder(const WeightSource& weights, const model::OpenedModel& model,
                                const HfFolderSettings& settings, ProgressObserver& progress,
                                const StopFlag& stop) {

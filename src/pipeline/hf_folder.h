@@ -55,6 +55,11 @@ struct HfFolderReport {
   std::vector<WrittenFile> files;  ///< sorted by name
 };
 
+/// Refuses before any work what write_hf_folder would: weights, metadata or a tokenizer that a folder cannot
+/// hold. Throws BadFileError.
+void check_hf_folder(const WeightSource& weights, const model::OpenedModel& model,
+                     const std::filesystem::path& input);
+
 /// Writes `weights` (GGUF names, perhaps changed since) and what `model` and its input say besides. Throws
 /// UsageError (an output that is not free, or that is the input; quantized blocks without a type),
 /// BadFileError, IoError or InterruptedError; then nothing is left at the output's place.

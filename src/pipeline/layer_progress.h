@@ -1,6 +1,8 @@
 // Progress of a walk through the layers, measured in bytes of the layers' weights.
 #pragma once
 
+#include <fmt/format.h>
+
 #include <cstdint>
 #include <mutex>
 #include <string>
@@ -39,6 +41,15 @@ class LayerProgress {
                         static_cast<std::uint64_t>(static_cast<double>(bytes) *
                                                    (static_cast<double>(done) / static_cast<double>(total))));
     };
+  }
+  /// run(layer, done) for the layers [first, layers); those before count as done.
+  template <class Run>
+  void walk(const model::WeightLoader& loader, std::uint32_t first, std::uint32_t layers, const Run& run) {
+    for (std::uint32_t index = 0; index < first; ++index) skip(loader, index);
+    for (std::uint32_t index = first; index < layers; ++index) {
+      run(index, layer(loader, index));
+      item_done(fmt::format("layer {} of {}", index + 1, layers));
+    }
   }
   void item_done(std::string_view line) { progress_.item_done(line); }
   void end() { progress_.end(); }

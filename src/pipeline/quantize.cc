@@ -20,17 +20,13 @@ namespace {
 
 std::vector<ProvenanceFile> hashed(std::vector<ProvenanceFile> files, const QuantizeSettings& settings,
                                    ProgressObserver& progress, const StopFlag& stop) {
-  std::vector<std::filesystem::path> paths;
+  // A plan from headers alone is to take seconds, whatever the size of the model.
+  if (!settings.dry_run || !settings.walks.corpus.files.empty())
+    return pipeline::hashed(std::move(files), settings.encode.threads, progress, stop);
   for (auto& file : files) {
-    paths.push_back(file.path);
     file.bytes = std::filesystem::file_size(file.path);
     file.xxh128 = kNotHashed;
   }
-  // A plan from headers alone is to take seconds, whatever the size of the model.
-  if (settings.dry_run && settings.walks.corpus.files.empty()) return files;
-  const auto hashes =
-      FileHashes({default_cache_folder(), settings.encode.threads}, progress, stop).of(paths, "hash inputs");
-  for (std::size_t i = 0; i < files.size(); ++i) files[i].xxh128 = hashes[i].text();
   return files;
 }
 

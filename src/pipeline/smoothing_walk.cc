@@ -54,12 +54,8 @@ class SmoothingWalk {
     LayerProgress layers("smoothing", progress_);
     layers.add(pass_.loader(), config_.layers);
     layers.begin();
-    const std::uint32_t first = restore();
-    for (std::uint32_t layer = 0; layer < first; ++layer) layers.skip(pass_.loader(), layer);
-    for (std::uint32_t layer = first; layer < config_.layers; ++layer) {
-      run_layer(layer, layers.layer(pass_.loader(), layer));
-      layers.item_done(fmt::format("layer {} of {}", layer + 1, config_.layers));
-    }
+    layers.walk(pass_.loader(), restore(), config_.layers,
+                [&](std::uint32_t layer, const model::WindowsDone& done) { run_layer(layer, done); });
     layers.end();
     return std::move(plan_);
   }
@@ -112,7 +108,7 @@ class SmoothingWalk {
     for (const std::size_t reader : readers) names.push_back(tensors[reader].name);
     const auto strength = settings_.config.strength_of(rule.name, layer, config_.layers);
     const stages::FoldInput fold{.rule = rule,
-                                 .heads = heads_of(job_.model),
+                                 .heads = {.head_size = config_.head_size, .group = config_.group()},
                                  .layer = layer,
                                  .readers = readers,
                                  .channels = channels_of(rule, layer),

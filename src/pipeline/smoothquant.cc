@@ -7,16 +7,13 @@
 
 #include "foundation/base/atomic_folder.h"
 #include "foundation/base/error.h"
-#include "foundation/formats/gguf/gguf_writer.h"
 #include "model/architecture/int8_scheme.h"
-#include "pipeline/cache_folder.h"
-#include "pipeline/convert.h"
 #include "pipeline/evaluate.h"
 #include "pipeline/file_hashes.h"
 #include "pipeline/hf_folder.h"
 #include "pipeline/output_guard.h"
+#include "pipeline/plain_gguf.h"
 #include "pipeline/work_folder.h"
-#include "stages/encode_tensors.h"
 #include "stages/gather_magnitudes.h"
 #include "stages/rounded_to_int8.h"
 #include "stages/smoothed_weights.h"
@@ -26,25 +23,11 @@ namespace {
 
 using Output = SmoothQuantSettings::Output;
 
-bool is_gguf(const std::filesystem::path& output) { return output.extension() == ".gguf"; }
-
 std::vector<ProvenanceFile> inputs_of(const SmoothQuantSettings& settings) {
   std::vector<ProvenanceFile> files;
   for (const auto& file : files_that_decide(settings.model)) files.push_back({"model", file});
   for (const auto& file : settings.walks.corpus.files) files.push_back({"calibration text", file.path});
   for (const auto& file : settings.evaluation.files) files.push_back({"evaluation text", file.path});
-  return files;
-}
-
-std::vector<ProvenanceFile> hashed(std::vector<ProvenanceFile> files, int threads, ProgressObserver& progress,
-                                   const StopFlag& stop) {
-  std::vector<std::filesystem::path> paths;
-  for (auto& file : files) {
-    paths.push_back(file.path);
-    file.bytes = std::filesystem::file_size(file.path);
-  }
-  const auto hashes = FileHashes({default_cache_folder(), threads}, progress, stop).of(paths, "hash inputs");
-  for (std::size_t i = 0; i < files.size(); ++i) files[i].xxh128 = hashes[i].text();
   return files;
 }
 
@@ -55,7 +38,7 @@ void check(const SmoothQuantSettings& settings, const std::vector<ProvenanceFile
     throw UsageError(fmt::format("--percentile is {}; it must be above {} and at most 100", percentile,
                                  stages::kLeastPercentile));
   }
-  if (settings.form == Output::w8a8 && is_gguf(settings.output)) {
+  if (settings.form == Output::w8a8 && is_gguf_name(settings.output)) {
     throw UsageError(fmt::format(
         "{}: W8A8 models are Hugging Face folders; name a folder, or write the smoothed model alone with "
         "--smooth-only",
@@ -66,7 +49,7 @@ void check(const SmoothQuantSettings& settings, const std::vector<ProvenanceFile
   require_files(paths);
   refuse_writing_over_inputs({settings.output}, paths);
   require_writable_folder(settings.output);
-  if (!is_gguf(settings.output)) const AtomicFolder probe(settings.output);
+  if (!is_gguf_name(settings.output)) const AtomicFolder probe(settings.output);
 }
 
 /// The three models that come of one, seen through it; nothing is made.
@@ -126,23 +109,13 @@ class Variants {
   stages::SmoothedWeights smoothed_;
 };
 
-void write_gguf(const SmoothQuantSettings& settings, const model::OpenedModel& model,
-                const WeightSource& weights, ElementType type, ProgressObserver& progress,
-                const StopFlag& stop) {
-  const auto plan = plain_plan(weights, type);
-  auto metadata = model.metadata;
-  metadata.set("general.file_type", plan.file_type);
-  const auto sink = gguf::create_gguf(settings.output, metadata, outputs_of(plan));
-  stages::encode_tensors({weights, plan, PlanImportance(), *sink}, {.threads = settings.threads}, progress,
-                         stop);
-  sink->commit();
-}
-
 void write_output(const SmoothQuantSettings& settings, const model::OpenedModel& model,
                   const Variants& variants, ElementType type, ProgressObserver& progress,
                   const StopFlag& stop) {
-  if (is_gguf(settings.output)) {
-    write_gguf(settings, model, variants.smoothed(), type, progress, stop);
+  if (is_gguf_name(settings.output)) {
+    PlainGgufSettings file{.input = settings.model, .output = settings.output, .type = type};
+    file.encode.threads = settings.threads;
+    write_plain_gguf(variants.smoothed(), model.metadata, file, progress, stop);
     return;
   }
   HfFolderSettings folder{.input = settings.model, .output = settings.output, .type = type};
@@ -179,10 +152,13 @@ SmoothQuantEvaluations evaluate_variants(const SmoothQuantSettings& settings, co
               is_w8a8 ? against(output, written) : against("smoothed W8A8", variants.open_smoothed_int8())};
 }
 
-std::string text_of(const SmoothQuantSettings& settings) {
-  return fmt::format("{} {} percentile={:g} activations={}", name_of(settings.form),
-                     text_of(settings.smoothing.config), settings.smoothing.percentile,
-                     settings.smoothing.static_activations ? "static" : "per-token");
+std::map<std::string, nlohmann::json> named_settings(const SmoothQuantSettings& settings) {
+  const auto& corpus = settings.walks.corpus;
+  return {{"smoothing", text_of(settings.smoothing.config)},
+          {"percentile", settings.smoothing.percentile},
+          {"activations", settings.smoothing.static_activations ? "static" : "per token"},
+          {"context", corpus.context},
+          {"samples", corpus.samples}};
 }
 
 std::uint64_t bytes_at(const std::filesystem::path& output) {
@@ -208,6 +184,7 @@ SmoothQuantReport smoothquant(const SmoothQuantSettings& settings, ProgressObser
   const auto inputs = inputs_of(settings);
   check(settings, inputs);
   const auto model = model::open_model(settings.model, settings.open);
+  if (!is_gguf_name(settings.output)) check_hf_folder(*model.weights, model, settings.model);
   const WorkFolder work(settings.output);
   auto walks = settings.walks;
   if (!walks.checkpoint) walks.checkpoint = work.path();
@@ -217,7 +194,7 @@ SmoothQuantReport smoothquant(const SmoothQuantSettings& settings, ProgressObser
   report.model = settings.model.string();
   report.output = settings.output;
   report.form = settings.form;
-  report.settings = text_of(settings);
+  report.settings = named_settings(settings);
   report.type = settings.type ? *settings.type : own_type_of(*model.weights);
   report.provenance = hashed(inputs, settings.threads, progress, stop);
   report.plan = timed(report.times, "smoothing",

@@ -8,6 +8,8 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <map>
+#include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
 #include <vector>
@@ -52,7 +54,8 @@ struct SmoothQuantReport {
   std::filesystem::path output;
   SmoothQuantSettings::Output form = SmoothQuantSettings::Output::w8a8;
   ElementType type = ElementType::F16;  ///< of floats in the output
-  std::string settings;                 ///< as one line
+  /// That a reader of the report wants to see, by name.
+  std::map<std::string, nlohmann::json> settings;
   SmoothingPlan plan;
   std::uint64_t bytes = 0;  ///< of all files of the output
   std::vector<ProvenanceFile> provenance;

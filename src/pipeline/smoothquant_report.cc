@@ -69,12 +69,13 @@ json to_json(const SmoothQuantReport& report) {
                  {"output", report.output.string()},
                  {"form", name_of(report.form)},
                  {"float_type", name_of(report.type)},
-                 {"settings", report.settings},
+                 {"settings", json::object()},
                  {"bytes", report.bytes},
                  {"provenance", {{"files", to_json(report.provenance, PathForm::as_given)}}},
                  {"folds", json::array()},
                  {"evaluation", nullptr},
                  {"wall_seconds", json::array()}};
+  for (const auto& [name, value] : report.settings) result["settings"][name] = value;
   for (const auto& fold : report.plan.folds) result["folds"].push_back(fold_json(fold));
   if (report.evaluations) result["evaluation"] = evaluation_json(*report.evaluations);
   for (const auto& time : report.times)

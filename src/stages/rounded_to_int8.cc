@@ -70,6 +70,7 @@ RoundedToInt8::RoundedToInt8(const WeightSource& base, const Int8Settings& setti
 }
 
 void RoundedToInt8::add(TensorDescriptor descriptor, Origin origin) {
+  index_.insert(descriptor.name, tensors_.size());
   tensors_.push_back(std::move(descriptor));
   origins_.push_back(origin);
 }

@@ -15,6 +15,7 @@
 #include <string>
 #include <vector>
 
+#include "foundation/tensor/tensor_index.h"
 #include "foundation/tensor/weight_source.h"
 
 namespace tessera::stages {
@@ -37,6 +38,9 @@ class RoundedToInt8 final : public WeightSource {
   std::span<const std::byte> stored_rows(std::size_t tensor, RowRange rows,
                                          std::vector<std::byte>& scratch) const override;
   void discard(std::size_t tensor, RowRange rows) const override;
+  std::optional<std::size_t> find(std::string_view tensor_name) const override {
+    return index_.find(tensor_name);
+  }
 
  private:
   enum class Part { original, codes, weight_scales, input_scale };
@@ -57,6 +61,7 @@ class RoundedToInt8 final : public WeightSource {
   ElementType scale_type_;
   std::vector<TensorDescriptor> tensors_;
   std::vector<Origin> origins_;  ///< by tensor
+  TensorIndex index_;
 };
 
 /// Whether W8A8 puts the tensor of this GGUF name and shape into 8 bits: the matrices of the layers.

@@ -34,6 +34,13 @@ TEST_P(ReadBack, GivesTheSameMetadata) {
   EXPECT_EQ(!config.rope.frequency_divisors.empty(), has_divisors);
 }
 
+TEST(ConfigOfMetadata, HasTheUsualRopeBaseWhereTheFileSaysNone) {
+  auto model = open_model(std::string(TESSERA_TESTDATA "/convert/mistral.gguf"));
+  ASSERT_TRUE(model.metadata.contains("llama.rope.freq_base"));
+  model.metadata.erase("llama.rope.freq_base");
+  EXPECT_EQ(config_of_metadata(model.metadata, *model.weights).at("rope_theta"), 10000.0);
+}
+
 INSTANTIATE_TEST_SUITE_P(Families, ReadBack,
                          ::testing::Values("llama-3-tied", "llama-bias", "llama-gpt2", "mistral", "qwen2",
                                            "qwen3"),

@@ -9,11 +9,10 @@
 #include <map>
 
 #include "foundation/base/error.h"
-#include "foundation/formats/gguf/gguf_writer.h"
 #include "model/forward/decoder_config.h"
-#include "pipeline/convert.h"
 #include "pipeline/demo_model.h"
 #include "pipeline/evaluate.h"
+#include "pipeline/plain_gguf.h"
 #include "pipeline/smoothquant_report.h"
 #include "stages/smoothed_weights.h"
 
@@ -28,6 +27,30 @@ using tessera::testing::read_whole;
 using tessera::testing::short_corpus;
 using tessera::testing::StopInStage;
 using ::testing::HasSubstr;
+
+/// Another source without one of its tensors.
+class WithoutTensor final : public WeightSource {
+ public:
+  WithoutTensor(const WeightSource& base, const std::string& name) : base_(base) {
+    for (std::size_t i = 0; i < base.tensors().size(); ++i) {
+      if (base.tensors()[i].name == name) continue;
+      tensors_.push_back(base.tensors()[i]);
+      origins_.push_back(i);
+    }
+  }
+  const std::string& name() const override { return base_.name(); }
+  std::span<const TensorDescriptor> tensors() const override { return tensors_; }
+  std::span<const std::byte> stored_rows(std::size_t tensor, RowRange rows,
+                                         std::vector<std::byte>& scratch) const override {
+    return base_.stored_rows(origins_[tensor], rows, scratch);
+  }
+  void discard(std::size_t tensor, RowRange rows) const override { base_.discard(origins_[tensor], rows); }
+
+ private:
+  const WeightSource& base_;
+  std::vector<TensorDescriptor> tensors_;
+  std::vector<std::size_t> origins_;
+};
 
 /// The demo model in F32 with two channels of every norm that stand out.
 void write_outlier_model(const fs::path& output, const std::string& architecture = "llama",
@@ -44,15 +67,10 @@ void write_outlier_model(const fs::path& output, const std::string& architecture
     }
   }
   const stages::SmoothedWeights outliers(*model.weights, plan, rules, {});
-  auto written = plain_plan(outliers, ElementType::F32);
   model.metadata.set("general.architecture", architecture);
-  for (auto& tensor : written.tensors) {
-    if (tensor.source.name == without) tensor.source.name = "renamed";
-  }
-  const auto sink = gguf::create_gguf(output, model.metadata, outputs_of(written));
   SilentProgress silent;
-  stages::encode_tensors({outliers, written, PlanImportance(), *sink}, {}, silent, StopFlag());
-  sink->commit();
+  write_plain_gguf(WithoutTensor(outliers, without), model.metadata,
+                   {.input = kDemoModel, .output = output, .type = ElementType::F32}, silent, StopFlag());
 }
 
 class SmoothQuantRun : public ::testing::Test {
@@ -255,6 +273,20 @@ TEST_F(SmoothQuantRun, NamesANormThatIsMissing) {
   auto settings = job();
   settings.model = folder_ / "partial.gguf";
   expect_refused<BadFileError>(settings, "blk.2.ffn_norm.weight");
+}
+
+TEST_F(SmoothQuantRun, RefusesWhatAFolderCannotHoldBeforeTheWalk) {
+  auto model = model::open_model(outliers());
+  model.metadata.set("llama.rope.scaling.type", std::string("longrope"));
+  SilentProgress silent;
+  write_plain_gguf(*model.weights, model.metadata,
+                   {.input = outliers(), .output = folder_ / "other.gguf", .type = ElementType::F32}, silent,
+                   StopFlag());
+  auto settings = job();
+  settings.model = folder_ / "other.gguf";
+  StopInStage walked("smoothing", 1);
+  EXPECT_THROW(smoothquant(settings, walked, StopFlag()), BadFileError);
+  EXPECT_FALSE(walked.stop.requested()) << "the walk was made first";
 }
 
 TEST_F(SmoothQuantRun, RefusesModelsWhoseFoldsAreNotKnown) {

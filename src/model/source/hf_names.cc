@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
-#include <array>
 #include <cstring>
 #include <set>
 #include <string>
@@ -15,14 +14,11 @@
 #include "foundation/base/printable.h"
 #include "foundation/tensor/tensor_index.h"
 #include "model/architecture/tensor_name.h"
-#include "model/source/hf_weights.h"
+#include "model/source/hf_tensor_rules.h"
 
 namespace tessera::model {
 namespace {
 
-constexpr std::string_view kWeight = ".weight";
-constexpr std::string_view kWeightScale = ".weight_scale";
-constexpr std::string_view kInputScale = ".input_scale";
 constexpr std::string_view kRopeDivisors = "rope_freqs.weight";
 
 /// Where the rows of one presented tensor come from.
@@ -114,57 +110,46 @@ class HfNames final : public WeightSource {
   TensorIndex index_;
 };
 
-/// A tensor's place in the family's table: the rule of the weight or bias, and what the tensor is beside it.
+/// A tensor's place in the family's table.
 struct Match {
   const TensorRule* rule;
-  std::uint32_t layer;
-  std::string_view scale;  ///< kWeightScale, kInputScale, or empty for the tensor of the rule itself
+  NameIndices indices;
+  TensorPart part;
 };
 
 Match match(const TensorDescriptor& tensor, const ModelConfig& config, const std::string& file) {
-  std::string named = tensor.name;
-  std::string_view scale;
-  for (const std::string_view ending : std::array{kWeightScale, kInputScale}) {
-    if (!tensor.name.ends_with(ending)) continue;
-    named = tensor.name.substr(0, tensor.name.size() - ending.size()) + std::string(kWeight);
-    scale = ending;
-  }
+  const auto [name, part] = whole_of(tensor.name);
   for (const TensorRule& rule : config.family->tensors) {
-    const auto indices = indices_of(rule.gguf_name, named);
-    const bool fits = indices && (scale.empty() || rule.rows) &&
+    const auto indices = indices_of(rule.gguf_name, name);
+    const bool fits = indices && (part == TensorPart::whole || rule.rows) &&
                       (!is_per_layer(rule.gguf_name) || indices->layer < config[Quantity::blocks]);
-    if (fits) return {&rule, indices->layer, scale};
+    if (fits) return {&rule, *indices, part};
   }
   throw BadFileError({.file = file, .tensor = printable(tensor.name)},
                      fmt::format("{} with {} layers has no place for it", config.family->hf_architecture,
                                  config[Quantity::blocks]));
 }
 
-std::string hf_name(const Match& found) {
-  std::string name = with_indices(found.rule->hf_name, {.layer = found.layer});
-  if (!found.scale.empty()) name.replace(name.size() - kWeight.size(), kWeight.size(), found.scale);
-  return name;
-}
-
 /// The tensor under its Hugging Face name, in its shape there, checked.
 TensorDescriptor presented(const TensorDescriptor& tensor, const Match& found, const ModelConfig& config,
                            const WeightSource& weights) {
-  TensorDescriptor result{hf_name(found), tensor.type, tensor.shape};
-  if (found.scale.empty()) {
+  TensorDescriptor result{with_part(with_indices(found.rule->hf_name, found.indices), found.part),
+                          tensor.type, tensor.shape};
+  if (found.part == TensorPart::whole) {
     TensorDescriptor checked = result;
-    const std::string scales = tensor.name.substr(0, tensor.name.rfind('.')) + std::string(kWeightScale);
+    const std::string scales = with_part(tensor.name, TensorPart::weight_scale);
     // Codes are weights together with their scales.
     if (tensor.type == ElementType::I8 && weights.find(scales)) checked.type = ElementType::F32;
     check_tensor(checked, *found.rule, config, weights.name());
     return result;
   }
-  const std::uint64_t scales = found.scale == kInputScale ? 1 : config[*found.rule->rows];
+  const std::uint64_t scales = found.part == TensorPart::input_scale ? 1 : config[*found.rule->rows];
   if (tensor.shape != std::vector{scales} || tensor.type != ElementType::F32) {
     throw BadFileError({.file = weights.name(), .tensor = printable(tensor.name)},
                        fmt::format("scales are {} [{}], F32 [{}] was expected", name_of(tensor.type),
                                    fmt::join(tensor.shape, ", "), scales));
   }
-  if (found.scale == kWeightScale) result.shape.push_back(1);
+  if (found.part == TensorPart::weight_scale) result.shape.push_back(1);
   return result;
 }
 
@@ -180,8 +165,8 @@ std::unique_ptr<WeightSource> present_as_hf(const WeightSource& weights, const M
     const TensorDescriptor& tensor = weights.tensors()[i];
     if (tensor.name == kRopeDivisors) continue;
     const Match found = match(tensor, config, weights.name());
-    const bool moves = found.rule->row_order == RowOrder::interleaved_heads && found.scale != kInputScale;
-    names->add(presented(tensor, found, config, weights), {i, moves ? config[Quantity::head_size] : 0});
+    names->add(presented(tensor, found, config, weights),
+               {i, rows_per_head(*found.rule, found.part, config)});
   }
   std::set<std::string_view> present;
   for (const TensorDescriptor& tensor : names->tensors()) present.insert(tensor.name);

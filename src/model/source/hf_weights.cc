@@ -15,7 +15,7 @@
 #include "foundation/tensor/tensor_index.h"
 #include "model/architecture/tensor_name.h"
 #include "model/source/expert_stacks.h"
-#include "model/source/int8_weights.h"
+#include "model/source/hf_tensor_rules.h"
 
 namespace tessera::model {
 namespace {
@@ -185,164 +185,14 @@ class HfWeights : public WeightSource {
   TensorIndex index_;
 };
 
-/// What a tensor of the file is to the tensor of its rule.
-enum class Part { whole, weight_scale, input_scale };
-
-struct Match {
-  const TensorRule* rule;
-  NameIndices indices;
-  Part part;
-};
-
-std::string_view suffix_of(Part part) { return part == Part::weight_scale ? kWeightScale : kInputScale; }
-
-/// The name of the weight that scales of this name belong to, or `name` itself.
-std::pair<std::string, Part> whole_of(const std::string& name) {
-  for (const Part part : {Part::weight_scale, Part::input_scale}) {
-    const std::string suffix = fmt::format(".{}", suffix_of(part));
-    if (name.ends_with(suffix)) return {name.substr(0, name.size() - suffix.size()) + ".weight", part};
-  }
-  return {name, Part::whole};
-}
-
-void check_index(std::string_view key, std::string_view noun, std::uint32_t number, std::uint32_t index,
-                 const TensorDescriptor& tensor, const std::string& file) {
-  if (index < number) return;
-  throw BadFileError({.file = file, .tensor = printable(tensor.name)},
-                     fmt::format("config.json says {} = {}, so there is no {} {}", key, number, noun, index));
-}
-
-Match match(const TensorDescriptor& tensor, const ModelConfig& config, const std::string& file) {
-  const auto [name, part] = config.int8 ? whole_of(tensor.name) : std::pair(tensor.name, Part::whole);
-  for (const TensorRule& rule : config.family->tensors) {
-    const auto indices = indices_of(rule.hf_name, name);
-    if (!indices) continue;
-    if (is_per_layer(rule.hf_name))
-      check_index("num_hidden_layers", "layer", config[Quantity::blocks], indices->layer, tensor, file);
-    if (is_per_expert(rule.hf_name))
-      check_index("num_local_experts", "expert", config[Quantity::experts], indices->expert, tensor, file);
-    return {&rule, *indices, part};
-  }
-  throw BadFileError({.file = file, .tensor = printable(tensor.name)},
-                     fmt::format("{} has no tensor of this name", config.family->hf_architecture));
-}
-
-std::vector<std::uint64_t> shape_of(const TensorRule& rule, const ModelConfig& config) {
-  std::vector<std::uint64_t> shape;
-  if (rule.rows) shape.push_back(config[*rule.rows]);
-  shape.push_back(config[rule.columns]);
-  return shape;
-}
-
-std::vector<std::uint64_t> shape_in_file(const Match& found, const ModelConfig& config) {
-  if (found.part == Part::input_scale) return {1};
-  auto shape = shape_of(*found.rule, config);
-  if (found.part == Part::weight_scale) shape.back() = 1;
-  return shape;
-}
-
-void require_shape(const TensorDescriptor& tensor, const std::vector<std::uint64_t>& expected,
-                   const std::string& file) {
-  if (tensor.shape == expected) return;
-  throw BadFileError({.file = file, .tensor = printable(tensor.name)},
-                     fmt::format("the shape is [{}], by config.json it should be [{}]",
-                                 fmt::join(tensor.shape, ", "), fmt::join(expected, ", ")));
-}
-
-void require_floats(const TensorDescriptor& tensor, const ModelConfig& config, const std::string& file) {
-  if (is_weight_type(tensor.type)) return;
-  throw BadFileError({.file = file, .tensor = printable(tensor.name)},
-                     fmt::format("it is stored as {}, floating point was expected{}", name_of(tensor.type),
-                                 config.int8 || tensor.type != ElementType::I8
-                                     ? ""
-                                     : "; config.json has no quantization_config for it"));
-}
-
-constexpr std::string_view kEmbedding = "token_embd.weight";
-
-void check_match(const TensorDescriptor& tensor, const Match& found, const ModelConfig& config,
-                 const std::string& file) {
-  const bool is_expert = is_per_expert(found.rule->hf_name);
-  if (is_expert && (found.part != Part::whole || tensor.type == ElementType::I8)) {
-    throw BadFileError({.file = file, .tensor = printable(tensor.name)},
-                       "8-bit linears of mixtures of experts are not supported");
-  }
-  require_shape(tensor, shape_in_file(found, config), file);
-  const bool may_be_int8 = config.int8 && found.part == Part::whole && found.rule->rows.has_value() &&
-                           found.rule->gguf_name != kEmbedding;
-  if (tensor.type != ElementType::I8 || !may_be_int8) require_floats(tensor, config, file);
-}
-
-/// Every I8 weight has the scales that the scheme asks for, and there are no others.
-void check_scales(const WeightSource& source, const ModelConfig& config) {
-  if (!config.int8) return;
-  bool any = false;
-  for (const TensorDescriptor& tensor : source.tensors()) {
-    const auto refuse = [&](const std::string& message) {
-      throw BadFileError({.file = source.name(), .tensor = printable(tensor.name)}, message);
-    };
-    const auto [weight, part] = whole_of(tensor.name);
-    const auto found = source.find(weight);
-    if (part != Part::whole) {
-      const bool wanted = part == Part::weight_scale || config.int8->static_inputs;
-      if (!wanted) refuse("config.json says that activations are dynamic, so there is no input scale");
-      if (!found || source.tensors()[*found].type != ElementType::I8) {
-        refuse(fmt::format("it holds scales, but '{}' is not I8", printable(weight)));
-      }
-    } else if (tensor.type == ElementType::I8) {
-      any = true;
-      const std::string stem = tensor.name.substr(0, tensor.name.rfind('.') + 1);
-      for (const Part scale : {Part::weight_scale, Part::input_scale}) {
-        if (scale == Part::input_scale && !config.int8->static_inputs) continue;
-        const std::string name = stem + std::string(suffix_of(scale));
-        if (!source.find(name)) refuse(fmt::format("it is I8, but its scales '{}' are missing", name));
-      }
-    }
-  }
-  if (any) return;
-  throw BadFileError({.file = source.name()},
-                     "config.json says that the model is int-quantized, but no tensor is I8");
-}
-
-TensorDescriptor presented_tensor(const TensorDescriptor& tensor, const Match& found) {
-  const std::string name = with_indices(found.rule->gguf_name, found.indices);
-  if (found.part != Part::whole) {
-    const std::string stem = name.substr(0, name.rfind('.') + 1);
-    return {stem + std::string(suffix_of(found.part)), ElementType::F32, {tensor.shape.front()}};
-  }
+TensorDescriptor presented_tensor(const TensorDescriptor& tensor, const HfTensorMatch& found) {
+  const std::string name = with_part(with_indices(found.rule->gguf_name, found.indices), found.part);
+  if (found.part != TensorPart::whole) return {name, ElementType::F32, {tensor.shape.front()}};
   const bool is_float32 = tensor.shape.size() == 1 || found.rule->stored_type == StoredType::float32;
   return {name, is_float32 ? ElementType::F32 : tensor.type, tensor.shape};
 }
 
-std::uint64_t rows_per_head(const Match& found, const ModelConfig& config) {
-  const bool same = found.rule->row_order == RowOrder::same || found.part == Part::input_scale;
-  return same ? 0 : config[Quantity::head_size];
-}
-
 }  // namespace
-
-void check_tensor(const TensorDescriptor& tensor, const TensorRule& rule, const ModelConfig& config,
-                  const std::string& file) {
-  require_shape(tensor, shape_of(rule, config), file);
-  require_floats(tensor, config, file);
-}
-
-void require_all(const std::set<std::string_view>& present, const ModelConfig& config,
-                 const std::string& file) {
-  for (const TensorRule& rule : config.family->tensors) {
-    if (rule.presence == Presence::optional) continue;
-    if (rule.presence == Presence::unless_tied && config.tied_embeddings) continue;
-    const std::uint32_t layers = is_per_layer(rule.hf_name) ? config[Quantity::blocks] : 1;
-    const std::uint32_t experts = is_per_expert(rule.hf_name) ? config[Quantity::experts] : 1;
-    for (NameIndices indices; indices.layer < layers; ++indices.layer) {
-      for (indices.expert = 0; indices.expert < experts; ++indices.expert) {
-        const std::string name = with_indices(rule.hf_name, indices);
-        if (!present.contains(name))
-          throw BadFileError({.file = file, .tensor = name}, "this tensor is missing");
-      }
-    }
-  }
-}
 
 std::unique_ptr<WeightSource> present_as_gguf(std::unique_ptr<WeightSource> weights,
                                               const ModelConfig& config) {
@@ -353,17 +203,16 @@ std::unique_ptr<WeightSource> present_as_gguf(std::unique_ptr<WeightSource> weig
   for (std::size_t i = 0; i < source.tensors().size(); ++i) {
     const TensorDescriptor& tensor = source.tensors()[i];
     if (is_ignored_tensor(tensor.name)) continue;
-    const Match found = match(tensor, config, source.name());
-    check_match(tensor, found, config, source.name());
-    if (found.part == Part::whole) present.insert(tensor.name);
+    const HfTensorMatch found = match_hf_tensor(tensor, config, source.name());
+    if (found.part == TensorPart::whole) present.insert(tensor.name);
     if (is_per_expert(found.rule->hf_name)) {
       for (auto& stack : stacks.add(*found.rule, found.indices, i))
         presented->add(std::move(stack.descriptor), {std::move(stack.experts), 0});
       continue;
     }
-    presented->add(presented_tensor(tensor, found), {{i}, rows_per_head(found, config)});
+    presented->add(presented_tensor(tensor, found), {{i}, rows_per_head(*found.rule, found.part, config)});
   }
-  check_scales(source, config);
+  require_int8_scales(source, config);
   require_all(present, config, source.name());
   return presented;
 }

@@ -2,9 +2,6 @@
 #pragma once
 
 #include <memory>
-#include <set>
-#include <string>
-#include <string_view>
 
 #include "foundation/tensor/weight_source.h"
 #include "model/architecture/model_config.h"
@@ -19,13 +16,5 @@ namespace tessera::model {
 /// NAME_scale, [rows, 1], and input_scale, [1], in any float type: they appear as int8_weights.h says.
 std::unique_ptr<WeightSource> present_as_gguf(std::unique_ptr<WeightSource> weights,
                                               const ModelConfig& config);
-
-/// Throws BadFileError naming `file` and the tensor unless its shape is that of `rule` and it holds weights.
-void check_tensor(const TensorDescriptor& tensor, const TensorRule& rule, const ModelConfig& config,
-                  const std::string& file);
-
-/// Throws BadFileError naming the first tensor of the family that is not among the names in `present`.
-void require_all(const std::set<std::string_view>& present, const ModelConfig& config,
-                 const std::string& file);
 
 }  // namespace tessera::model
