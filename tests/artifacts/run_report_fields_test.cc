@@ -133,6 +133,8 @@ TEST(SmoothQuantReport, EveryMissingFieldIsNamedWithItsPlace) {
   std::vector<json::json_pointer> places;
   list_places(good, json::json_pointer(), places);
   std::erase(places, json::json_pointer("/kind"));  // without it: the report of a quantization run
+  // Values of settings are free.
+  std::erase_if(places, [](const auto& place) { return place.to_string().starts_with("/settings/"); });
   EXPECT_GT(places.size(), 40u);
   for (const auto& place : places) expect_missing_is_named(good, place);
 }

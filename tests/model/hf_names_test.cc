@@ -170,12 +170,12 @@ INSTANTIATE_TEST_SUITE_P(
                              [](Tensors& list) { list[4].name = "blk.1.attn_norm.weight"; },
                              "blk.1.attn_norm.weight"},
                       Damage{"Missing", [](Tensors& list) { list.erase(list.begin() + 4); },
-                             "model.layers.0.input_layernorm.weight"},
+                             "tensor 'blk.0.attn_norm.weight': this tensor is missing"},
                       Damage{"WrongShape",
                              [](Tensors& list) {
                                list[5].shape = {8, kWidth};
                              },
-                             "q_proj.weight"},
+                             "blk.0.attn_q.weight': the shape is [8, 16]"},
                       Damage{"Twice", [](Tensors& list) { list.push_back(list[4]); }, "two tensors"},
                       Damage{"CodesWithoutScales", [](Tensors& list) { list.erase(list.end() - 2); }, "I8"},
                       Damage{"ScalesOfAnotherShape", [](Tensors& list) { list[14].shape = {kWidth - 1}; },

@@ -136,7 +136,7 @@ TensorDescriptor presented(const TensorDescriptor& tensor, const Match& found, c
   TensorDescriptor result{with_part(with_indices(found.rule->hf_name, found.indices), found.part),
                           tensor.type, tensor.shape};
   if (found.part == TensorPart::whole) {
-    TensorDescriptor checked = result;
+    TensorDescriptor checked = tensor;
     const std::string scales = with_part(tensor.name, TensorPart::weight_scale);
     // Codes are weights together with their scales.
     if (tensor.type == ElementType::I8 && weights.find(scales)) checked.type = ElementType::F32;
@@ -169,8 +169,8 @@ std::unique_ptr<WeightSource> present_as_hf(const WeightSource& weights, const M
                {i, rows_per_head(*found.rule, found.part, config)});
   }
   std::set<std::string_view> present;
-  for (const TensorDescriptor& tensor : names->tensors()) present.insert(tensor.name);
-  require_all(present, config, weights.name());
+  for (const TensorDescriptor& tensor : weights.tensors()) present.insert(tensor.name);
+  require_all(present, &TensorRule::gguf_name, config, weights.name());
   return names;
 }
 

@@ -115,8 +115,8 @@ void check_tensor(const TensorDescriptor& tensor, const TensorRule& rule, const 
   require_floats(tensor, config, file);
 }
 
-void require_all(const std::set<std::string_view>& present, const ModelConfig& config,
-                 const std::string& file) {
+void require_all(const std::set<std::string_view>& present, std::string_view TensorRule::*name,
+                 const ModelConfig& config, const std::string& file) {
   for (const TensorRule& rule : config.family->tensors) {
     if (rule.presence == Presence::optional) continue;
     if (rule.presence == Presence::unless_tied && config.tied_embeddings) continue;
@@ -124,9 +124,9 @@ void require_all(const std::set<std::string_view>& present, const ModelConfig& c
     const std::uint32_t experts = is_per_expert(rule.hf_name) ? config[Quantity::experts] : 1;
     for (NameIndices indices; indices.layer < layers; ++indices.layer) {
       for (indices.expert = 0; indices.expert < experts; ++indices.expert) {
-        const std::string name = with_indices(rule.hf_name, indices);
-        if (!present.contains(name))
-          throw BadFileError({.file = file, .tensor = name}, "this tensor is missing");
+        const std::string tensor = with_indices(rule.*name, indices);
+        if (!present.contains(tensor))
+          throw BadFileError({.file = file, .tensor = tensor}, "this tensor is missing");
       }
     }
   }

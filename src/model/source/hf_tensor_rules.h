@@ -42,9 +42,10 @@ HfTensorMatch match_hf_tensor(const TensorDescriptor& tensor, const ModelConfig&
 void check_tensor(const TensorDescriptor& tensor, const TensorRule& rule, const ModelConfig& config,
                   const std::string& file);
 
-/// Throws BadFileError naming the first tensor of the family that is not among the names in `present`.
-void require_all(const std::set<std::string_view>& present, const ModelConfig& config,
-                 const std::string& file);
+/// Throws BadFileError naming the first tensor of the family that is not among the names in `present`, which
+/// are those of the form `name`: &TensorRule::hf_name or &TensorRule::gguf_name.
+void require_all(const std::set<std::string_view>& present, std::string_view TensorRule::*name,
+                 const ModelConfig& config, const std::string& file);
 
 /// Every I8 weight of a folder has the scales that the scheme of `config` asks for, there are no others, and
 /// where there is a scheme there is an I8 weight. Throws BadFileError.

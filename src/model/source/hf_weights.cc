@@ -213,7 +213,7 @@ std::unique_ptr<WeightSource> present_as_gguf(std::unique_ptr<WeightSource> weig
     presented->add(presented_tensor(tensor, found), {{i}, rows_per_head(*found.rule, found.part, config)});
   }
   require_int8_scales(source, config);
-  require_all(present, config, source.name());
+  require_all(present, &TensorRule::hf_name, config, source.name());
   return presented;
 }
 
