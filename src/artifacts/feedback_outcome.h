@@ -9,15 +9,16 @@ namespace tessera {
 
 struct FeedbackOutcome {
   EncodingError error;
-  /// Sums over rows of the mean squared error at the output, on the calibration tokens, against the targets.
-  double output_error = 0;
-  double plain_output_error = 0;  ///< of the plain encoding
+  /// Sums over rows of the mean squared error at the output, on the calibration tokens, against the targets:
+  double output_error = 0;          ///< of all rows
+  double sampled_output_error = 0;  ///< of the sample, rows that were all encoded plainly as well
+  double plain_output_error = 0;    ///< of the plain encoding of the sample
   std::uint64_t rows = 0;
   std::uint64_t plain_rows = 0;  ///< that kept the plain encoding, being better
   double damping = 0;            ///< as used
 
-  /// Output error as a share of the plain encoding's.
-  double ratio() const { return plain_output_error > 0 ? output_error / plain_output_error : 1; }
+  /// Output error as a share of the plain encoding's, by the sample.
+  double ratio() const { return plain_output_error > 0 ? sampled_output_error / plain_output_error : 1; }
 };
 
 }  // namespace tessera

@@ -18,6 +18,8 @@ struct InputMoments {
   std::uint64_t tokens = 0;        ///< that the means are over
   std::vector<float> second = {};  ///< H, [columns, columns], symmetric
   std::vector<float> drift = {};   ///< D, [columns, columns], row i by column i of r - x; empty where r = x
+  /// H of the tokens that D is the mean of, where these are not all.
+  std::vector<float> paired_second = {};
 };
 
 }  // namespace tessera

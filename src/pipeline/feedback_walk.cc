@@ -23,9 +23,9 @@ constexpr const char* kOutcomes = "outcomes";
 /// Texts of one source with fewer tokens than this are warned of.
 constexpr std::uint64_t kFewTokens = 100000;
 
-/// Batches of windows for one that the original model is taken through as well. The drift D, a mean, needs
-/// fewer tokens than the Hessian, which is inverted.
-constexpr std::size_t kReferenceEvery = 2;
+/// Batches of windows for one that the original model is taken through as well: the drift D gains less from
+/// more tokens than the Hessian.
+constexpr std::size_t kReferenceEvery = 3;
 
 bool is_of_layer(model::TensorRole role) {
   using enum model::TensorRole;
@@ -36,19 +36,27 @@ bool is_of_layer(model::TensorRole role) {
 
 nlohmann::json to_json(const FeedbackOutcome& outcome) {
   const auto& sums = outcome.error.sums;
-  return {sums.error,           sums.energy,          sums.weighted_error,
-          sums.weighted_energy, outcome.output_error, outcome.plain_output_error,
-          outcome.rows,         outcome.plain_rows,   outcome.damping};
+  return {sums.error,
+          sums.energy,
+          sums.weighted_error,
+          sums.weighted_energy,
+          outcome.output_error,
+          outcome.sampled_output_error,
+          outcome.plain_output_error,
+          outcome.rows,
+          outcome.plain_rows,
+          outcome.damping};
 }
 
 FeedbackOutcome outcome_of(const nlohmann::json& values) {
   FeedbackOutcome outcome;
   outcome.error = {{values.at(0), values.at(1), values.at(2), values.at(3)}, true};
   outcome.output_error = values.at(4);
-  outcome.plain_output_error = values.at(5);
-  outcome.rows = values.at(6);
-  outcome.plain_rows = values.at(7);
-  outcome.damping = values.at(8);
+  outcome.sampled_output_error = values.at(5);
+  outcome.plain_output_error = values.at(6);
+  outcome.rows = values.at(7);
+  outcome.plain_rows = values.at(8);
+  outcome.damping = values.at(9);
   return outcome;
 }
 
@@ -61,11 +69,17 @@ void keep_moments(const std::filesystem::path& folder, const InputMoments& momen
   metadata.set("tessera.hessian.tensors", readers);
   metadata.set("tessera.hessian.tokens", moments.tokens);
   std::vector<TensorDescriptor> tensors{{"hessian", ElementType::F32, {n, n}}};
-  if (!moments.drift.empty()) tensors.push_back({"drift", ElementType::F32, {n, n}});
+  std::vector<std::span<const float>> values{moments.second};
+  const auto add = [&](const char* name, const std::vector<float>& matrix) {
+    if (matrix.empty()) return;
+    tensors.push_back({name, ElementType::F32, {n, n}});
+    values.emplace_back(matrix);
+  };
+  add("drift", moments.drift);
+  add("drift_hessian", moments.paired_second);
   const auto file = folder / fmt::format("{}.hessian.gguf", readers.front());
   const auto sink = gguf::create_gguf(file, metadata, tensors);
-  sink->write_rows(0, 0, std::as_bytes(std::span(moments.second)));
-  if (!moments.drift.empty()) sink->write_rows(1, 0, std::as_bytes(std::span(moments.drift)));
+  for (std::size_t i = 0; i < values.size(); ++i) sink->write_rows(i, 0, std::as_bytes(values[i]));
   sink->commit();
 }
 

@@ -28,6 +28,7 @@ void add_figures(const QuantizeReport& report, std::size_t i, json& row) {
     const auto& outcome = found->second;
     row["feedback"] = {{"output_error_ratio", outcome.ratio()},
                        {"output_error", outcome.output_error},
+                       {"sampled_output_error", outcome.sampled_output_error},
                        {"plain_output_error", outcome.plain_output_error},
                        {"rows", outcome.rows},
                        {"plain_rows", outcome.plain_rows},

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <cassert>
+#include <limits>
+#include <numeric>
 
 #include "foundation/base/parallel.h"
 #include "foundation/codecs/codec.h"
@@ -15,12 +17,25 @@ namespace {
 constexpr std::size_t kRows = codecs::kFeedbackRows;
 static_assert(kRows == kernels::UpperFactor::kRows);
 
+/// Panels for one whose rows are all compared with the plain encoding.
+constexpr std::size_t kSampleEvery = 8;
+/// Of the least share of its energy that the plain encoding's error had in the sample.
+constexpr double kSafety = 0.5;
+constexpr double kAllRows = -1;
+
 std::vector<float> diagonal_of(const InputMoments& moments) {
   std::vector<float> diagonal(moments.columns);
   for (std::size_t i = 0; i < moments.columns; ++i) {
     diagonal[i] = moments.second[i * moments.columns + i];
   }
   return diagonal;
+}
+
+/// sum of H_ii w_i^2.
+double energy(std::span<const float> row, std::span<const float> importance) {
+  double sum = 0;
+  for (std::size_t i = 0; i < row.size(); ++i) sum += double{importance[i]} * row[i] * row[i];
+  return sum;
 }
 
 }  // namespace
@@ -30,6 +45,7 @@ struct FeedbackEncoder::Worker {
   Worker(std::size_t columns, kernels::Precision precision)
       : weights(kernels::Precision::f32, kRows, columns),
         decoded(kernels::Precision::f32, kRows, columns),
+        plain(kernels::Precision::f32, kRows, columns),
         operand(precision, columns, kRows),
         targets(columns * kRows),
         errors(columns * kRows),
@@ -62,6 +78,7 @@ struct FeedbackEncoder::Worker {
   kernels::MatrixProducts products;
   kernels::Matrix weights;  ///< [kRows, columns]; rows that the tensor does not have are 0
   kernels::Matrix decoded;  ///< likewise
+  kernels::Matrix plain;    ///< likewise, of the plain encoding; rows that have none are any numbers
   kernels::Matrix operand;
   std::vector<float> targets;
   std::vector<float> errors;
@@ -70,16 +87,27 @@ struct FeedbackEncoder::Worker {
   std::vector<std::byte> stored, blocks, plain_blocks;
 };
 
+struct FeedbackEncoder::PanelOutcome {
+  FeedbackOutcome outcome;
+  double least_plain_share = std::numeric_limits<double>::infinity();  ///< of the energies, in the sample
+};
+
 FeedbackEncoder::FeedbackEncoder(InputMoments moments, std::uint64_t rows,
                                  const FeedbackEncodeSettings& settings)
     : settings_(settings),
       columns_(moments.columns),
       importance_(diagonal_of(moments)),
-      metric_(std::move(moments.second), columns_, settings.damping, settings.precision) {
-  if (!moments.drift.empty()) set_drift(moments.drift, rows);
+      metric_(std::move(moments.second), columns_, {settings.damping, settings.precision, settings.threads}) {
+  if (moments.drift.empty()) return;
+  if (!moments.paired_second.empty()) {
+    paired_factor_.emplace(
+        codecs::factor_damped(moments.paired_second, columns_, settings.drift_damping, settings.threads));
+  }
+  set_drift(moments.drift, rows);
 }
 
-// D H^-1 is solved for once for all tensors where they have more rows than columns, else W D row by row.
+// D H^-1, with the H of its own tokens, is solved for once for all tensors where they have more rows than
+// columns, else W D row by row.
 void FeedbackEncoder::set_drift(std::span<const float> drift, std::uint64_t rows) {
   solved_ahead_ = rows > columns_;
   drift_.emplace(settings_.precision, columns_, columns_);
@@ -91,7 +119,7 @@ void FeedbackEncoder::set_drift(std::span<const float> drift, std::uint64_t rows
       const auto from = drift.subspan((first + row) * columns_, columns_);
       for (std::size_t c = 0; c < columns_; ++c) transposed[c * kRows + row] = from[c];
     }
-    if (solved_ahead_) metric_.factor().solve(transposed, products[static_cast<std::size_t>(worker)]);
+    if (solved_ahead_) drift_factor().solve(transposed, products[static_cast<std::size_t>(worker)]);
     for (std::size_t c = 0; c < columns_; ++c) {
       drift_->store(c, first, std::span(transposed).subspan(c * kRows, count));
     }
@@ -104,15 +132,23 @@ FeedbackOutcome FeedbackEncoder::encode(const WeightSource& source, std::size_t 
   assert(descriptor.columns() == columns_);
   const std::uint64_t rows = descriptor.rows();
   const std::size_t panels = (rows + kRows - 1) / kRows;
-  std::vector<FeedbackOutcome> outcomes(panels);
-  for_each_panel(panels, stop, [&](std::size_t panel, Worker& worker) {
+  const std::size_t sampled = (panels + kSampleEvery - 1) / kSampleEvery;
+  std::vector<PanelOutcome> outcomes(panels);
+  const auto encode_rows = [&](std::size_t panel, double bound, Worker& worker) {
     const RowRange range{panel * kRows, std::min<std::uint64_t>(kRows, rows - panel * kRows)};
     worker.read(source, tensor, range, 0);
-    outcomes[panel] = encode_panel(type, range.count, worker);
+    outcomes[panel] = encode_panel(type, range.count, bound, worker);
     sink({range, worker.blocks, worker.floats(worker.decoded).first(range.count * columns_)});
+  };
+  for_each(sampled, stop,
+           [&](std::size_t index, Worker& worker) { encode_rows(index * kSampleEvery, kAllRows, worker); });
+  const double bound =
+      kSafety * std::ranges::min(outcomes, {}, &PanelOutcome::least_plain_share).least_plain_share;
+  for_each(panels - sampled, stop, [&](std::size_t index, Worker& worker) {
+    encode_rows(index + index / (kSampleEvery - 1) + 1, bound, worker);
   });
-  FeedbackOutcome total = outcomes.front();
-  for (std::size_t panel = 1; panel < panels; ++panel) add(outcomes[panel], total);
+  FeedbackOutcome total = outcomes.front().outcome;
+  for (std::size_t panel = 1; panel < panels; ++panel) add(outcomes[panel].outcome, total);
   return total;
 }
 
@@ -120,59 +156,91 @@ std::vector<FeedbackOutcome> FeedbackEncoder::try_rows(const WeightSource& sourc
                                                        std::span<const FeedbackTrial> trials,
                                                        const StopFlag& stop) const {
   std::vector<FeedbackOutcome> outcomes(trials.size());
-  for_each_panel(trials.size(), stop, [&](std::size_t index, Worker& worker) {
+  for_each(trials.size(), stop, [&](std::size_t index, Worker& worker) {
     const FeedbackTrial& trial = trials[index];
     assert(source.tensors()[trial.tensor].columns() == columns_);
     assert(!trial.rows.empty() && trial.rows.size() <= kRows);
     for (std::size_t i = 0; i < trial.rows.size(); ++i)
       worker.read(source, trial.tensor, {trial.rows[i], 1}, i);
-    outcomes[index] = encode_panel(trial.type, trial.rows.size(), worker);
+    outcomes[index] = encode_panel(trial.type, trial.rows.size(), kAllRows, worker).outcome;
   });
   return outcomes;
 }
 
 template <class Work>
-void FeedbackEncoder::for_each_panel(std::size_t panels, const StopFlag& stop, const Work& work) const {
+void FeedbackEncoder::for_each(std::size_t count, const StopFlag& stop, const Work& work) const {
   std::vector<std::unique_ptr<Worker>> workers(static_cast<std::size_t>(resolve_threads(settings_.threads)));
-  parallel_for(panels, settings_.threads, [&](std::size_t panel, int index) {
+  parallel_for(count, settings_.threads, [&](std::size_t item, int index) {
     stop.check();
     auto& worker = workers[static_cast<std::size_t>(index)];
     if (!worker) worker = std::make_unique<Worker>(columns_, settings_.precision);
-    work(panel, *worker);
+    work(item, *worker);
   });
 }
 
-FeedbackOutcome FeedbackEncoder::encode_panel(ElementType type, std::size_t rows, Worker& worker) const {
+FeedbackEncoder::PanelOutcome FeedbackEncoder::encode_panel(ElementType type, std::size_t rows, double bound,
+                                                            Worker& worker) const {
   const auto& codec = codecs::codec_for(type);
   const auto weights = worker.floats(worker.weights).first(rows * columns_);
   const auto decoded = worker.floats(worker.decoded).first(rows * columns_);
   std::ranges::fill(worker.floats(worker.weights).subspan(weights.size()), 0.0f);
   set_targets(worker);
   worker.blocks.resize(rows * row_bytes(type, columns_));
-  worker.plain_blocks.resize(worker.blocks.size());
-  codec.encode({weights, columns_, importance_}, worker.plain_blocks);
-  codec.decode(worker.plain_blocks, decoded);
-  const auto plain_errors = output_errors(worker);
   codec.encode_with_feedback(
       {std::span(worker.target_rows).first(rows * columns_), metric_, settings_.sweeps}, worker.products,
       worker.blocks);
   codec.decode(worker.blocks, decoded);
-  const auto errors = output_errors(worker);
-  FeedbackOutcome outcome;
-  outcome.rows = rows;
-  outcome.damping = metric_.damping();
-  const std::size_t row_size = worker.blocks.size() / rows;
+  auto errors = output_errors(worker.decoded, worker);
+  std::vector<double> energies;
+  std::vector<std::size_t> compared;
   for (std::size_t row = 0; row < rows; ++row) {
-    const bool is_plain = !(errors[row] <= plain_errors[row]);
-    outcome.output_error += is_plain ? plain_errors[row] : errors[row];
-    outcome.plain_output_error += plain_errors[row];
-    if (!is_plain) continue;
-    ++outcome.plain_rows;
-    std::copy_n(worker.plain_blocks.data() + row * row_size, row_size, worker.blocks.data() + row * row_size);
+    energies.push_back(energy(weights.subspan(row * columns_, columns_), importance_));
+    if (!(errors[row] <= bound * energies[row])) compared.push_back(row);
   }
-  if (outcome.plain_rows > 0) codec.decode(worker.blocks, decoded);
-  outcome.error = {kernels::sum_squared_error(weights, decoded, columns_, importance_), true};
-  return outcome;
+  PanelOutcome panel;
+  const auto feedback_errors = errors;
+  const auto plain_errors = compare(type, compared, errors, worker);
+  for (const std::size_t row : compared) {
+    panel.outcome.plain_rows += errors[row] != feedback_errors[row];
+    if (bound != kAllRows) continue;
+    panel.outcome.sampled_output_error += errors[row];
+    panel.outcome.plain_output_error += plain_errors[row];
+    if (energies[row] > 0)
+      panel.least_plain_share = std::min(panel.least_plain_share, plain_errors[row] / energies[row]);
+  }
+  panel.outcome.rows = rows;
+  panel.outcome.damping = metric_.damping();
+  panel.outcome.output_error = std::accumulate(errors.begin(), errors.begin() + rows, 0.0);
+  panel.outcome.error = {kernels::sum_squared_error(weights, decoded, columns_, importance_), true};
+  return panel;
+}
+
+std::vector<double> FeedbackEncoder::compare(ElementType type, std::span<const std::size_t> rows,
+                                             std::vector<double>& errors, Worker& worker) const {
+  if (rows.empty()) return {};
+  const auto& codec = codecs::codec_for(type);
+  const auto row_of = [&](std::span<float> floats, std::size_t row) {
+    return floats.subspan(row * columns_, columns_);
+  };
+  // One after the other, as the codec takes rows together.
+  const auto gathered = std::span(worker.target_rows).first(rows.size() * columns_);
+  for (std::size_t i = 0; i < rows.size(); ++i)
+    std::ranges::copy(row_of(worker.floats(worker.weights), rows[i]), row_of(gathered, i).begin());
+  const std::size_t row_size = row_bytes(type, columns_);
+  worker.plain_blocks.resize(rows.size() * row_size);
+  codec.encode({gathered, columns_, importance_}, worker.plain_blocks);
+  codec.decode(worker.plain_blocks, gathered);
+  for (std::size_t i = 0; i < rows.size(); ++i)
+    std::ranges::copy(row_of(gathered, i), row_of(worker.floats(worker.plain), rows[i]).begin());
+  auto plain_errors = output_errors(worker.plain, worker);
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    const std::size_t row = rows[i];
+    if (errors[row] <= plain_errors[row]) continue;
+    errors[row] = plain_errors[row];
+    std::ranges::copy(row_of(gathered, i), row_of(worker.floats(worker.decoded), row).begin());
+    std::copy_n(worker.plain_blocks.data() + i * row_size, row_size, worker.blocks.data() + row * row_size);
+  }
+  return plain_errors;
 }
 
 void FeedbackEncoder::set_targets(Worker& worker) const {
@@ -183,7 +251,7 @@ void FeedbackEncoder::set_targets(Worker& worker) const {
     return;
   }
   worker.multiply(*drift_, worker.targets);
-  if (!solved_ahead_) metric_.factor().solve(worker.product, worker.products);
+  if (!solved_ahead_) drift_factor().solve(worker.product, worker.products);
   for (std::size_t i = 0; i < worker.targets.size(); ++i) worker.targets[i] += worker.product[i];
   for (std::size_t row = 0; row < kRows; ++row) {
     for (std::size_t c = 0; c < columns_; ++c) {
@@ -192,8 +260,8 @@ void FeedbackEncoder::set_targets(Worker& worker) const {
   }
 }
 
-std::vector<double> FeedbackEncoder::output_errors(Worker& worker) const {
-  Worker::transpose(worker.decoded, worker.errors);
+std::vector<double> FeedbackEncoder::output_errors(const kernels::Matrix& decoded, Worker& worker) const {
+  Worker::transpose(decoded, worker.errors);
   for (std::size_t i = 0; i < worker.errors.size(); ++i)
     worker.errors[i] = worker.targets[i] - worker.errors[i];
   worker.multiply(metric_.hessian(), worker.errors);
@@ -212,6 +280,7 @@ std::vector<double> FeedbackEncoder::output_errors(Worker& worker) const {
 void FeedbackEncoder::add(const FeedbackOutcome& panel, FeedbackOutcome& total) {
   total.error.sums += panel.error.sums;
   total.output_error += panel.output_error;
+  total.sampled_output_error += panel.sampled_output_error;
   total.plain_output_error += panel.plain_output_error;
   total.rows += panel.rows;
   total.plain_rows += panel.plain_rows;

@@ -3,10 +3,14 @@
 // Where the quantized model reads an input x of its own and the original one r, the least mean |W r - Q x|^2
 // is that of the targets W' = W + W D H^-1 in the metric H (input_moments.h; asymmetric calibration:
 // Li et al. 2025, GPTAQ, arXiv 2504.02692). H is damped, so that what calibration barely saw is corrected
-// little. Targets are rounded with error feedback (foundation/codecs/feedback-inl.h).
+// little. Where D is the mean over a part of the tokens, W' takes H from the same: what both owe to the
+// choice of tokens cancels. Targets are rounded with error feedback (foundation/codecs/feedback-inl.h).
 //
-// Every row is also encoded plainly, and keeps that encoding where it has the smaller error at the output on
-// the calibration tokens: feedback is never worse there. What feedback would gain is known from some rows.
+// A row keeps the plain encoding where that has the smaller error at the output on the calibration tokens:
+// no tensor is worse there for feedback. Rather than encode every row twice, all rows of every
+// kSampleEvery-th panel are compared. They say how small the plain encoding's error is at the least, as a
+// share of the row's energy sum of H_ii w_i^2, and of the other rows those are compared whose error is above
+// half of that share. The sample tells what feedback gains.
 #pragma once
 
 #include <cstdint>
@@ -29,6 +33,9 @@ struct FeedbackEncodeSettings {
   int sweeps = 2;  ///< of coordinate descent
   /// Added to the diagonal of H, as a share of its mean. 0.02 was best between 0.002 and 0.2.
   double damping = 0.02;
+  /// The same where drift comes from a part of the tokens, of which H^-1 D is a regression with more noise.
+  /// Best between 0.02 and 1 with one in three and four.
+  double drift_damping = 0.2;
   kernels::Precision precision = kernels::Precision::f32;  ///< of products with H
   int threads = 0;                                         ///< 0: all cores
 };
@@ -67,22 +74,32 @@ class FeedbackEncoder {
 
  private:
   struct Worker;
+  struct PanelOutcome;
 
+  const kernels::UpperFactor& drift_factor() const {
+    return paired_factor_ ? paired_factor_->factor : metric_.factor();
+  }
   void set_drift(std::span<const float> drift, std::uint64_t rows);
-  /// Calls work(panel, worker) for every panel, in parallel.
+  /// Calls work(item, worker) for items [0, count), in parallel.
   template <class Work>
-  void for_each_panel(std::size_t panels, const StopFlag& stop, const Work& work) const;
-  /// What the worker has read, into its blocks.
-  FeedbackOutcome encode_panel(ElementType type, std::size_t rows, Worker& worker) const;
+  void for_each(std::size_t count, const StopFlag& stop, const Work& work) const;
+  /// What the worker has read, into its blocks. Compares rows whose error is above `bound` of their energy;
+  /// kAllRows makes the panel one of the sample.
+  PanelOutcome encode_panel(ElementType type, std::size_t rows, double bound, Worker& worker) const;
+  /// Encodes rows of the panel plainly and keeps what is better; their plain encodings' errors.
+  std::vector<double> compare(ElementType type, std::span<const std::size_t> rows,
+                              std::vector<double>& errors, Worker& worker) const;
   void set_targets(Worker& worker) const;
-  /// Of each row, against the targets, of what was decoded.
-  std::vector<double> output_errors(Worker& worker) const;
+  /// Of each row, against the targets.
+  std::vector<double> output_errors(const kernels::Matrix& decoded, Worker& worker) const;
   static void add(const FeedbackOutcome& panel, FeedbackOutcome& total);
 
   FeedbackEncodeSettings settings_;
   std::size_t columns_;
   std::vector<float> importance_;  ///< diagonal of H without damping
   codecs::FeedbackMetric metric_;
+  std::optional<codecs::DampedFactor>
+      paired_factor_;                     ///< of the H of drift's tokens, where these are not all
   bool solved_ahead_ = false;             ///< whether drift_ has been multiplied by H^-1
   std::optional<kernels::Matrix> drift_;  ///< D^T or (D H^-1)^T; empty without D
 };

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cassert>
 #include <cmath>
+#include <functional>
 
 #include "foundation/base/error.h"
 #include "foundation/base/parallel.h"
@@ -35,13 +36,12 @@ MomentSums::MomentSums(std::size_t columns, const MomentSettings& settings)
     : columns_(columns),
       settings_(settings),
       products_(static_cast<std::size_t>(resolve_threads(settings.threads))) {
-  for (const bool drift : {false, true}) {
-    if (drift && !settings.drift) continue;
+  for (const Sum sum : {Sum::unpaired, Sum::paired, Sum::drift}) {
+    if (sum != Sum::unpaired && !settings.drift) break;
     for (std::size_t row = 0; row < columns; row += kTileColumns) {
-      for (std::size_t column = drift ? 0 : row; column < columns; column += kTileColumns) {
-        const std::size_t height = std::min(kTileColumns, columns - row);
-        const std::size_t width = std::min(kTileColumns, columns - column);
-        tiles_.push_back({drift, row, column, height, width, std::vector<float>(height * width)});
+      for (std::size_t column = sum == Sum::drift ? 0 : row; column < columns; column += kTileColumns) {
+        tiles_.push_back({sum, row, column, std::min(kTileColumns, columns - row),
+                          std::min(kTileColumns, columns - column)});
       }
     }
   }
@@ -50,25 +50,27 @@ MomentSums::MomentSums(std::size_t columns, const MomentSettings& settings)
 void MomentSums::add(const model::PairedRows& rows) {
   assert(rows.replaced.columns() == columns_);
   if (rows.tokens == 0) return;
-  const bool with_drift = settings_.drift && rows.reference != nullptr;
-  transpose(rows, with_drift);
-  // Those of H come first.
-  const auto last = with_drift ? tiles_.end() : std::ranges::find(tiles_, true, &Tile::drift);
-  parallel_for(
-      static_cast<std::size_t>(last - tiles_.begin()), settings_.threads, [&](std::size_t index, int worker) {
-        Tile& tile = tiles_[index];
-        const kernels::Matrix& left = tile.drift ? drift_ : replaced_;
-        products_[static_cast<std::size_t>(worker)].multiply({.m = tile.height,
-                                                              .n = tile.width,
-                                                              .k = rows.tokens,
-                                                              .precision = left.precision(),
-                                                              .b_transposed = true,
-                                                              .accumulate = true},
-                                                             left.row(tile.row), replaced_.row(tile.column),
-                                                             tile.sums.data());
-      });
+  const bool is_paired = settings_.drift && rows.reference != nullptr;
+  transpose(rows, is_paired);
+  const auto border =
+      std::ranges::find_if(tiles_, [](const Tile& tile) { return tile.sum != Sum::unpaired; });
+  const auto tiles = is_paired ? std::span(border, tiles_.end()) : std::span(tiles_.begin(), border);
+  parallel_for(tiles.size(), settings_.threads, [&](std::size_t index, int worker) {
+    Tile& tile = tiles[index];
+    const bool is_first = tile.sums.empty();
+    tile.sums.resize(tile.height * tile.width);
+    const kernels::Matrix& left = tile.sum == Sum::drift ? drift_ : replaced_;
+    products_[static_cast<std::size_t>(worker)].multiply({.m = tile.height,
+                                                          .n = tile.width,
+                                                          .k = rows.tokens,
+                                                          .precision = left.precision(),
+                                                          .b_transposed = true,
+                                                          .accumulate = !is_first},
+                                                         left.row(tile.row), replaced_.row(tile.column),
+                                                         tile.sums.data());
+  });
   tokens_ += rows.tokens;
-  if (with_drift) drift_tokens_ += rows.tokens;
+  if (is_paired) paired_tokens_ += rows.tokens;
 }
 
 void MomentSums::transpose(const model::PairedRows& rows, bool with_drift) {
@@ -101,33 +103,52 @@ InputMoments MomentSums::take(const std::string& file, std::span<const std::stri
   replaced_ = {};
   drift_ = {};
   InputMoments moments{.columns = columns_, .tokens = tokens_};
-  moments.second.resize(columns_ * columns_);
-  if (settings_.drift) moments.drift.resize(columns_ * columns_);
-  parallel_for(tiles_.size(), settings_.threads,
-               [&](std::size_t index, int) { write_means(tiles_[index], moments); });
-  check_finite(moments.second, columns_, file, readers);
-  check_finite(moments.drift, columns_, file, readers);
+  if (paired_tokens_ > 0) take_means(Sum::drift, paired_tokens_, moments.drift);
+  if (paired_tokens_ > 0 && paired_tokens_ < tokens_)
+    take_means(Sum::paired, paired_tokens_, moments.paired_second);
+  add_paired_to_unpaired();
+  take_means(Sum::unpaired, tokens_, moments.second);
+  tiles_ = {};
+  for (const auto* sums : {&moments.second, &moments.drift}) check_finite(*sums, columns_, file, readers);
   return moments;
 }
 
-void MomentSums::write_means(Tile& tile, InputMoments& moments) const {
-  const double scale = 1 / static_cast<double>(tile.drift ? drift_tokens_ : tokens_);
-  for (float& sum : tile.sums) sum = static_cast<float>(double{sum} * scale);
-  auto& target = tile.drift ? moments.drift : moments.second;
+void MomentSums::add_paired_to_unpaired() {
+  if (paired_tokens_ == 0) return;
+  const auto paired = std::ranges::find(tiles_, Sum::paired, &Tile::sum);
+  parallel_for(static_cast<std::size_t>(paired - tiles_.begin()), settings_.threads,
+               [&](std::size_t index, int) {
+                 auto& sums = tiles_[index].sums;
+                 auto& others = paired[static_cast<std::ptrdiff_t>(index)].sums;
+                 if (sums.empty()) sums.resize(others.size());
+                 std::ranges::transform(sums, others, sums.begin(), std::plus());
+                 others = {};
+               });
+}
+
+void MomentSums::take_means(Sum sum, std::uint64_t tokens, std::vector<float>& means) {
+  means.resize(columns_ * columns_);
+  parallel_for(tiles_.size(), settings_.threads, [&](std::size_t index, int) {
+    if (tiles_[index].sum == sum) write_means(tiles_[index], tokens, means);
+  });
+}
+
+void MomentSums::write_means(const Tile& tile, std::uint64_t tokens, std::vector<float>& means) const {
+  const double scale = 1 / static_cast<double>(tokens);
+  const auto mean = [&](std::size_t i, std::size_t j) {
+    return static_cast<float>(double{tile.sums[i * tile.width + j]} * scale);
+  };
   for (std::size_t i = 0; i < tile.height; ++i) {
-    const auto row = std::span(tile.sums).subspan(i * tile.width, tile.width);
-    std::ranges::copy(row, target.begin() + (tile.row + i) * columns_ + tile.column);
+    float* row = means.data() + (tile.row + i) * columns_ + tile.column;
+    for (std::size_t j = 0; j < tile.width; ++j) row[j] = mean(i, j);
   }
-  if (!tile.drift) {
-    // Below the diagonal is what stands above it, also within the tiles on it, whose halves may differ in
-    // bits.
-    for (std::size_t j = 0; j < tile.width; ++j) {
-      const std::size_t above = std::min(tile.height, tile.column + j - tile.row);
-      float* mirrored = target.data() + (tile.column + j) * columns_ + tile.row;
-      for (std::size_t i = 0; i < above; ++i) mirrored[i] = tile.sums[i * tile.width + j];
-    }
+  if (tile.sum == Sum::drift) return;
+  // Below the diagonal is what stands above it, also within the tiles on it, whose halves may differ in bits.
+  for (std::size_t j = 0; j < tile.width; ++j) {
+    const std::size_t above = std::min(tile.height, tile.column + j - tile.row);
+    float* mirrored = means.data() + (tile.column + j) * columns_ + tile.row;
+    for (std::size_t i = 0; i < above; ++i) mirrored[i] = mean(i, j);
   }
-  tile.sums = {};
 }
 
 }  // namespace tessera::stages

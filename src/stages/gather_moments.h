@@ -1,9 +1,10 @@
 // Adds up the second moments of the inputs of linears that a paired pass shows.
 //
 // Batches are transposed once, so that both operands of the products lie along the tokens as the matrix units
-// read them; the sums H and D are kept in dense square tiles, H only in those on or above the diagonal. A
-// tile and a batch are one product on one thread, in an order of additions that its shape alone decides: the
-// sums have the same bits for any number of threads (not for any division into batches).
+// read them; the sums H and D are kept in dense square tiles, H only in those on or above the diagonal, once
+// for the batches that have a reference and once for the others. A tile and a batch are one product on one
+// thread, in an order of additions that its shape alone decides: the sums have the same bits for any number
+// of threads (not for any division into batches).
 #pragma once
 
 #include <cstddef>
@@ -38,18 +39,27 @@ class MomentSums {
   InputMoments take(const std::string& file, std::span<const std::string> readers);
 
  private:
+  enum class Sum {
+    unpaired,  ///< H of the batches without a reference
+    paired,    ///< H of those that have one
+    drift,
+  };
+
   /// Columns [row, row + height) of one input against [column, column + width) of the other.
   struct Tile {
-    bool drift = false;
+    Sum sum = Sum::unpaired;
     std::size_t row = 0;
     std::size_t column = 0;
     std::size_t height = 0;
     std::size_t width = 0;
-    std::vector<float> sums = {};  ///< [height, width]
+    std::vector<float> sums = {};  ///< [height, width]; empty until something is added
   };
 
   void transpose(const model::PairedRows& rows, bool with_drift);
-  void write_means(Tile& tile, InputMoments& moments) const;
+  void add_paired_to_unpaired();
+  /// [columns, columns].
+  void take_means(Sum sum, std::uint64_t tokens, std::vector<float>& means);
+  void write_means(const Tile& tile, std::uint64_t tokens, std::vector<float>& means) const;
 
   std::size_t columns_;
   MomentSettings settings_;
@@ -58,7 +68,7 @@ class MomentSums {
   std::vector<kernels::MatrixProducts> products_;  ///< by worker
   kernels::Matrix replaced_;                       ///< of the present batch, [columns, tokens]
   kernels::Matrix drift_;                          ///< likewise, r - x
-  std::uint64_t drift_tokens_ = 0;
+  std::uint64_t paired_tokens_ = 0;
 };
 
 }  // namespace tessera::stages

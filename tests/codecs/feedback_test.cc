@@ -37,7 +37,7 @@ TEST_P(Feedback, DiagonalHessianGivesThePlainBytes) {
   std::vector<float> damped = importance;
   for (float& value : damped) value += static_cast<float>(kDamping * mean);
   for (const kernels::Precision precision : kernels::available_precisions()) {
-    const FeedbackMetric metric(hessian, columns, kDamping, precision);
+    const FeedbackMetric metric(hessian, columns, {.damping = kDamping, .precision = precision});
     ASSERT_EQ(std::vector(metric.diagonal().begin(), metric.diagonal().end()), damped);
     EXPECT_EQ(encode_with_feedback(codec(), weights, metric),
               encode_rows_of(codec(), {weights, columns, damped}));
@@ -65,7 +65,7 @@ TEST_P(Feedback, CostsClearlyLessThanPlainEncodingWhereInputsAreCorrelated) {
     SCOPED_TRACE(testing::Message() << rows << " x " << columns << ", inputs " << static_cast<int>(inputs));
     const auto weights = typical_weights(rows * columns);
     const auto& hessian = hessian_of(inputs, columns);
-    const FeedbackMetric metric(hessian, columns, kDamping, kernels::Precision::f32);
+    const FeedbackMetric metric(hessian, columns, {.damping = kDamping});
     const auto plain = reconstruct(codec(), {weights, columns, diagonal_of(hessian)});
     const auto decoded = reconstruct_with_feedback(codec(), weights, metric);
     EXPECT_LE(cost(weights, decoded, hessian), limit * cost(weights, plain, hessian));
@@ -77,7 +77,7 @@ TEST_P(Feedback, MoreSweepsNeverRaiseTheCost) {
   for (const Inputs inputs : {Inputs::neighbours, Inputs::low_rank}) {
     const auto weights = typical_weights(rows * columns);
     const auto& hessian = hessian_of(inputs, columns);
-    const FeedbackMetric metric(hessian, columns, kDamping, kernels::Precision::f32);
+    const FeedbackMetric metric(hessian, columns, {.damping = kDamping});
     const auto damped = damped_hessian(metric);
     double before = std::numeric_limits<double>::infinity();
     for (const int sweeps : {0, 1, 2, 4}) {
@@ -92,7 +92,8 @@ TEST_P(Feedback, BytesDoNotDependOnTheDivisionIntoCalls) {
   const std::size_t columns = is_narrow() ? 288 : 256, rows = 2 * kFeedbackRows + 21;
   const auto weights = typical_weights(rows * columns);
   for (const kernels::Precision precision : kernels::available_precisions()) {
-    const FeedbackMetric metric(hessian_of(Inputs::neighbours, columns), columns, kDamping, precision);
+    const FeedbackMetric metric(hessian_of(Inputs::neighbours, columns), columns,
+                                {.damping = kDamping, .precision = precision});
     constexpr int kSweeps = 1;
     const auto together = encode_with_feedback(codec(), weights, metric, kSweeps);
     std::vector<std::byte> divided;
@@ -115,7 +116,7 @@ TEST_P(Feedback, Bfloat16CostsLittleMoreThanFloat32) {
   const auto& hessian = hessian_of(Inputs::neighbours, columns);
   double costs[2];
   for (const kernels::Precision precision : kernels::available_precisions()) {
-    const FeedbackMetric metric(hessian, columns, kDamping, precision);
+    const FeedbackMetric metric(hessian, columns, {.damping = kDamping, .precision = precision});
     costs[precision == kernels::Precision::bf16] =
         cost(weights, reconstruct_with_feedback(codec(), weights, metric), hessian);
   }
@@ -126,7 +127,7 @@ TEST_P(Feedback, SimdPathsAgree) {
   const std::size_t columns = 256, rows = 16;
   const auto weights = typical_weights(rows * columns);
   const auto& hessian = hessian_of(Inputs::neighbours, columns);
-  const FeedbackMetric metric(hessian, columns, kDamping, kernels::Precision::f32);
+  const FeedbackMetric metric(hessian, columns, {.damping = kDamping});
   double lowest = std::numeric_limits<double>::infinity(), highest = 0;
   for (const std::int64_t target : runnable_targets()) {
     const ForcedTarget forced(target);
@@ -142,7 +143,7 @@ TEST_P(Feedback, AnyFiniteHessianGivesFiniteWeights) {
   const auto weights = typical_weights(rows * columns);
   for (const auto& [name, hessian] : degenerate_hessians(columns)) {
     SCOPED_TRACE(name);
-    const FeedbackMetric metric(hessian, columns, kDamping, kernels::Precision::f32);
+    const FeedbackMetric metric(hessian, columns, {.damping = kDamping});
     EXPECT_GE(metric.damping(), kDamping);
     EXPECT_LE(metric.damping(), 0.2 + 1e-6);
     const auto decoded = reconstruct_with_feedback(codec(), weights, metric);
@@ -159,7 +160,7 @@ TEST_P(Feedback, DeadColumnsAreRoundedSensibly) {
   const std::size_t columns = 512, rows = 37;
   const auto weights = typical_weights(rows * columns);
   const auto hessian = with_dead_columns(hessian_of(Inputs::neighbours, columns), columns, 5);
-  const FeedbackMetric metric(hessian, columns, kDamping, kernels::Precision::f32);
+  const FeedbackMetric metric(hessian, columns, {.damping = kDamping});
   std::vector<float> is_dead(columns);
   for (std::size_t c = 0; c < columns; c += 5) is_dead[c] = 1;
   const auto error = [&](std::span<const float> decoded) {
@@ -173,15 +174,13 @@ TEST_P(Feedback, DeadColumnsAreRoundedSensibly) {
 TEST_P(Feedback, ZerosStayZero) {
   const std::size_t columns = 512, rows = 3;
   const std::vector<float> zeros(rows * columns);
-  const FeedbackMetric metric(hessian_of(Inputs::neighbours, columns), columns, kDamping,
-                              kernels::Precision::f32);
+  const FeedbackMetric metric(hessian_of(Inputs::neighbours, columns), columns, {.damping = kDamping});
   for (const float value : reconstruct_with_feedback(codec(), zeros, metric)) ASSERT_EQ(value, 0.0f);
 }
 
 TEST_P(Feedback, RowsOutsideTheRangeOfScalesAreFiniteAndLeaveOthersAlone) {
   const std::size_t columns = 256;
-  const FeedbackMetric metric(hessian_of(Inputs::neighbours, columns), columns, kDamping,
-                              kernels::Precision::f32);
+  const FeedbackMetric metric(hessian_of(Inputs::neighbours, columns), columns, {.damping = kDamping});
   const std::vector<float> magnitudes{1.0f, 1e30f, 1e-30f, 3e38f, 1e-42f};
   const auto typical = typical_weights(magnitudes.size() * columns);
   auto weights = typical;
@@ -200,7 +199,7 @@ TEST_P(Feedback, RowsOutsideTheRangeOfScalesAreFiniteAndLeaveOthersAlone) {
 TEST_P(Feedback, OutliersAreSurvived) {
   const std::size_t columns = 256, rows = 5;
   const auto& hessian = hessian_of(Inputs::neighbours, columns);
-  const FeedbackMetric metric(hessian, columns, kDamping, kernels::Precision::f32);
+  const FeedbackMetric metric(hessian, columns, {.damping = kDamping});
   for (const float outlier : {4.0f, 1000.0f, 1e30f}) {
     SCOPED_TRACE(outlier);
     auto weights = typical_weights(rows * columns);
@@ -217,7 +216,7 @@ TEST_P(Feedback, OutliersAreSurvived) {
 TEST_P(Feedback, SweepsDoNotHarmTinyWeights) {
   const std::size_t columns = 256, rows = 4;
   const auto& hessian = hessian_of(Inputs::neighbours, columns);
-  const FeedbackMetric metric(hessian, columns, kDamping, kernels::Precision::f32);
+  const FeedbackMetric metric(hessian, columns, {.damping = kDamping});
   auto weights = typical_weights(rows * columns);
   for (float& weight : weights) weight *= 1e-34f;
   const double before = cost(weights, reconstruct_with_feedback(codec(), weights, metric, 0), hessian);
@@ -231,8 +230,7 @@ INSTANTIATE_TEST_SUITE_P(EveryType, Feedback, testing::ValuesIn(block_codecs()),
 TEST(FeedbackOfPlainTypes, IsPlainEncoding) {
   const std::size_t columns = 64;
   const auto weights = typical_weights(3 * columns);
-  const FeedbackMetric metric(hessian_of(Inputs::neighbours, columns), columns, kDamping,
-                              kernels::Precision::f32);
+  const FeedbackMetric metric(hessian_of(Inputs::neighbours, columns), columns, {.damping = kDamping});
   for (const Codec* codec : all_codecs()) {
     if (info(codec->type()).block_weights > 1) continue;
     EXPECT_EQ(encode_with_feedback(*codec, weights, metric), encode_rows_of(*codec, {weights, columns, {}}))
@@ -247,27 +245,27 @@ TEST(FeedbackMetric, RefusesWhatIsNotFinite) {
       std::vector<float> hessian(32 * 32);
       for (std::size_t i = 0; i < 32; ++i) hessian[i * 33] = 1;
       hessian[place] = bad;
-      EXPECT_THROW(FeedbackMetric(hessian, 32, kDamping, kernels::Precision::f32), Error);
+      EXPECT_THROW(FeedbackMetric(hessian, 32, {.damping = kDamping}), Error);
     }
   }
 }
 
 TEST(FeedbackMetric, RefusesWhatNoDampingMakesDefinite) {
   const std::vector<float> hessian{1, 1e30f, 1e30f, 1};
-  EXPECT_THROW(FeedbackMetric(hessian, 2, kDamping, kernels::Precision::f32), Error);
+  EXPECT_THROW(FeedbackMetric(hessian, 2, {.damping = kDamping}), Error);
 }
 
 TEST(FeedbackMetric, DampsUntilTheFactorExistsAndSaysHowMuch) {
   // Its eigenvalues are 2.1 and -0.1.
   const std::vector<float> hessian{1, 1.1f, 1.1f, 1};
-  const FeedbackMetric metric(hessian, 2, kDamping, kernels::Precision::f32);
+  const FeedbackMetric metric(hessian, 2, {.damping = kDamping});
   EXPECT_NEAR(metric.damping(), 0.2, 1e-9);
   EXPECT_NEAR(metric.added_to_diagonal(), 0.2, 1e-9);
   EXPECT_NEAR(metric.diagonal()[1], 1.2, 1e-6);
 }
 
 TEST(FeedbackMetric, FactorsASingularHessianWithoutDampingAsked) {
-  const FeedbackMetric metric(std::vector<float>(64 * 64, 1.0f), 64, 0, kernels::Precision::f32);
+  const FeedbackMetric metric(std::vector<float>(64 * 64, 1.0f), 64, {.damping = 0});
   EXPECT_GT(metric.damping(), 0);
   EXPECT_LT(metric.damping(), 1e-3);
 }
@@ -275,15 +273,14 @@ TEST(FeedbackMetric, FactorsASingularHessianWithoutDampingAsked) {
 TEST(FeedbackMetric, CountsMomentsTooSmallForFloatsAsNone) {
   std::vector<float> hessian(32 * 32);
   for (std::size_t i = 0; i < 32; ++i) hessian[i * 33] = 1e-42f;
-  const FeedbackMetric metric(hessian, 32, kDamping, kernels::Precision::f32);
+  const FeedbackMetric metric(hessian, 32, {.damping = kDamping});
   EXPECT_EQ(metric.damping(), kDamping);
   EXPECT_NEAR(metric.diagonal()[0], kDamping, 1e-9);
 }
 
 TEST(FeedbackMetric, FactorIsThatOfTheDampedHessian) {
   const std::size_t columns = 288;
-  const FeedbackMetric metric(hessian_of(Inputs::low_rank, columns), columns, kDamping,
-                              kernels::Precision::f32);
+  const FeedbackMetric metric(hessian_of(Inputs::low_rank, columns), columns, {.damping = kDamping});
   const auto damped = damped_hessian(metric);
   const auto factor = [&](std::size_t j, std::size_t k) -> double {  // R_jk
     if (j > k) return 0;

@@ -89,9 +89,20 @@ TEST_P(UpperFactorOfSize, SolvesRows) {
 INSTANTIATE_TEST_SUITE_P(Sizes, UpperFactorOfSize, ::testing::Values(1, 32, 256, 300, 576),
                          ::testing::PrintToStringParamName());
 
+TEST(UpperFactor, IsTheSameBitsForAnyNumberOfThreads) {
+  const std::size_t size = 800;
+  const auto matrix = positive_definite(size);
+  const auto one = UpperFactor::of(matrix, size, 1), three = UpperFactor::of(matrix, size, 3);
+  ASSERT_TRUE(one && three);
+  for (std::size_t k = 0; k < size; ++k) {
+    for (std::size_t j = 0; j <= k; j += 7)
+      ASSERT_EQ(element(*one, j, k), element(*three, j, k)) << j << " " << k;
+  }
+}
+
 TEST(UpperFactor, OfAMatrixThatIsNotPositiveDefiniteIsEmpty) {
-  EXPECT_FALSE(UpperFactor::of({1, 2, 2, 1}, 2));
-  EXPECT_FALSE(UpperFactor::of({0, 0, 0, 0}, 2));
+  EXPECT_FALSE(UpperFactor::of(std::vector<float>{1, 2, 2, 1}, 2));
+  EXPECT_FALSE(UpperFactor::of(std::vector<float>{0, 0, 0, 0}, 2));
 }
 
 }  // namespace

@@ -142,6 +142,7 @@ TEST(MomentSums, TakeDriftFromTheBatchesThatHaveAReference) {
   std::vector<Batch> taken;
   for (const std::size_t i : {0u, 2u}) taken.push_back(std::move(rows[i]));
   expect_near(moments.drift, mean_drift(taken, columns));
+  expect_near(moments.paired_second, mean_products(taken, &Batch::replaced, columns));
 }
 
 void expect_refused(const Batch& batch, std::size_t columns) {

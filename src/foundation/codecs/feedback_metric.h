@@ -8,35 +8,35 @@
 #pragma once
 
 #include <cstddef>
-#include <optional>
 #include <span>
 #include <vector>
 
+#include "foundation/codecs/damped_factor.h"
 #include "foundation/kernels/matrix.h"
-#include "foundation/kernels/upper_factor.h"
 
 namespace tessera::codecs {
+
+struct FeedbackMetricSettings {
+  double damping = 0.02;  ///< >= 0, a share of the mean diagonal that is added to the diagonal
+  kernels::Precision precision = kernels::Precision::f32;  ///< of products with H and R
+  int threads = 0;                                         ///< to factor on; 0: all cores
+};
 
 class FeedbackMetric {
  public:
   static constexpr std::size_t kPanelColumns = kernels::UpperFactor::kPanelColumns;
 
-  /// `hessian` is symmetric and positive semidefinite, [columns, columns]. `damping` >= 0, as a share of its
-  /// mean diagonal, is added to the diagonal; ten times as much, and at least 1e-6, as long as the
-  /// factorisation fails. A mean below 1e-30, where float32 ends to be exact, counts as 1: every error costs
-  /// the same. Throws Error for a NaN or infinite element, and when a damping of 1000 is not enough: the
-  /// matrix was not positive semidefinite then.
-  FeedbackMetric(std::vector<float> hessian, std::size_t columns, double damping,
-                 kernels::Precision precision);
+  /// `hessian` [columns, columns] is damped and factored as factor_damped does it, with what that throws.
+  FeedbackMetric(std::vector<float> hessian, std::size_t columns, const FeedbackMetricSettings& settings);
 
   std::size_t columns() const { return columns_; }
   kernels::Precision precision() const { return hessian_.precision(); }
-  std::size_t panels() const { return factor_->panels(); }
-  std::size_t panel_columns(std::size_t panel) const { return factor_->panel_columns(panel); }
+  std::size_t panels() const { return factor().panels(); }
+  std::size_t panel_columns(std::size_t panel) const { return factor().panel_columns(panel); }
   /// The share of the mean diagonal that was used.
-  double damping() const { return damping_; }
+  double damping() const { return factor_.damping; }
   /// What it came to, added to every element of the diagonal.
-  double added_to_diagonal() const { return added_; }
+  double added_to_diagonal() const { return factor_.added; }
 
   /// Diagonal of the damped H, [columns].
   std::span<const float> diagonal() const { return diagonal_; }
@@ -46,23 +46,21 @@ class FeedbackMetric {
   /// The rows and columns of a panel of the damped H, [panel_columns, panel_columns].
   std::span<const float> diagonal_block(std::size_t panel) const { return diagonal_blocks_[panel]; }
   /// R, in float32.
-  const kernels::UpperFactor& factor() const { return *factor_; }
+  const kernels::UpperFactor& factor() const { return factor_.factor; }
   /// factor().before(panel) in the metric's precision.
   const kernels::Matrix& factor_before(std::size_t panel) const {
-    return before_.empty() ? factor_->before(panel) : before_[panel];
+    return before_.empty() ? factor().before(panel) : before_[panel];
   }
 
  private:
   void store_hessian(std::span<const float> hessian, kernels::Precision precision);
 
   std::size_t columns_;
-  double damping_;
-  double added_ = 0;
+  DampedFactor factor_;
   std::vector<float> diagonal_;
   bool is_diagonal_ = true;
   kernels::Matrix hessian_;
   std::vector<std::vector<float>> diagonal_blocks_;
-  std::optional<kernels::UpperFactor> factor_;
   std::vector<kernels::Matrix> before_;  ///< empty where the precision is float32
 };
 

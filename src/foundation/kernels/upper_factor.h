@@ -1,8 +1,11 @@
 // The upper triangular factor R of a symmetric positive definite matrix A = R R^T, and what is solved with
 // it.
 //
-// LAPACK factors; the factor is then kept in panels of kPanelColumns columns, dense pieces that products of
-// matrices take as they are.
+// Factored by panels of kPanelColumns columns from the last to the first, as dense pieces that products of
+// matrices take as they are: LAPACK factors the piece on the diagonal, the pieces before it are solved for,
+// and what they explain is subtracted from all pieces before them (right-looking Cholesky; Golub and Van
+// Loan, Matrix Computations, 4.2.6). A piece is work of one thread, in an order of additions that the size
+// alone decides: the factor has the same bits for any number of threads.
 #pragma once
 
 #include <cstddef>
@@ -21,8 +24,9 @@ class UpperFactor {
   /// Right-hand sides that `solve` takes together.
   static constexpr std::size_t kRows = 128;
 
-  /// Of a symmetric matrix [size, size], row-major. Empty when it is not positive definite in float32.
-  static std::optional<UpperFactor> of(std::vector<float> matrix, std::size_t size);
+  /// Of a symmetric matrix [size, size], on `threads` threads (0: all cores). Empty when it is not positive
+  /// definite in float32. Memory: half of the matrix again, and the factor.
+  static std::optional<UpperFactor> of(std::span<const float> matrix, std::size_t size, int threads = 0);
 
   std::size_t size() const { return size_; }
   std::size_t panels() const { return (size_ + kPanelColumns - 1) / kPanelColumns; }
@@ -36,7 +40,9 @@ class UpperFactor {
   void solve(std::span<float> x, MatrixProducts& products) const;
 
  private:
-  explicit UpperFactor(std::span<const float> transposed, std::size_t size);
+  class Pieces;
+
+  explicit UpperFactor(std::size_t size) : size_(size) {}
 
   std::size_t size_;
   std::vector<Matrix> before_;
