@@ -10,6 +10,7 @@
 #include "foundation/base/error.h"
 #include "foundation/base/parallel.h"
 #include "foundation/kernels/transpose.h"
+#include "foundation/kernels/vector_math.h"
 
 namespace tessera::stages {
 namespace {
@@ -52,23 +53,33 @@ void MomentSums::add(const model::PairedRows& rows) {
   if (rows.tokens == 0) return;
   const bool with_drift = settings_.drift && rows.reference != nullptr;
   transpose(rows, with_drift);
-  // Those of H come first.
-  const auto last = with_drift ? tiles_.end() : std::ranges::find(tiles_, true, &Tile::drift);
-  parallel_for(
-      static_cast<std::size_t>(last - tiles_.begin()), settings_.threads, [&](std::size_t index, int worker) {
-        Tile& tile = tiles_[index];
-        const kernels::Matrix& left = tile.drift ? drift_ : replaced_;
-        products_[static_cast<std::size_t>(worker)].multiply({.m = tile.height,
-                                                              .n = tile.width,
-                                                              .k = rows.tokens,
-                                                              .precision = left.precision(),
-                                                              .b_transposed = true,
-                                                              .accumulate = true},
-                                                             left.row(tile.row), replaced_.row(tile.column),
-                                                             tile.sums.data());
-      });
+  parallel_for(tile_count(with_drift), settings_.threads, [&](std::size_t index, int worker) {
+    Tile& tile = tiles_[index];
+    const kernels::Matrix& left = tile.drift ? drift_ : replaced_;
+    products_[static_cast<std::size_t>(worker)].multiply({.m = tile.height,
+                                                          .n = tile.width,
+                                                          .k = rows.tokens,
+                                                          .precision = left.precision(),
+                                                          .b_transposed = true,
+                                                          .accumulate = true},
+                                                         left.row(tile.row), replaced_.row(tile.column),
+                                                         tile.sums.data());
+  });
   tokens_ += rows.tokens;
   if (with_drift) drift_tokens_ += rows.tokens;
+}
+
+void MomentSums::add(const MomentSums& other) {
+  assert(other.tiles_.size() == tiles_.size() && other.columns_ == columns_);
+  parallel_for(tiles_.size(), settings_.threads,
+               [&](std::size_t index, int) { kernels::add(other.tiles_[index].sums, tiles_[index].sums); });
+  tokens_ += other.tokens_;
+  drift_tokens_ += other.drift_tokens_;
+}
+
+std::size_t MomentSums::tile_count(bool with_drift) const {
+  const auto end = with_drift ? tiles_.end() : std::ranges::find(tiles_, true, &Tile::drift);
+  return static_cast<std::size_t>(end - tiles_.begin());
 }
 
 void MomentSums::transpose(const model::PairedRows& rows, bool with_drift) {
@@ -102,9 +113,11 @@ InputMoments MomentSums::take(const std::string& file, std::span<const std::stri
   drift_ = {};
   InputMoments moments{.columns = columns_, .tokens = tokens_};
   moments.second.resize(columns_ * columns_);
-  if (settings_.drift) moments.drift.resize(columns_ * columns_);
-  parallel_for(tiles_.size(), settings_.threads,
+  const bool with_drift = drift_tokens_ > 0;
+  if (with_drift) moments.drift.resize(columns_ * columns_);
+  parallel_for(tile_count(with_drift), settings_.threads,
                [&](std::size_t index, int) { write_means(tiles_[index], moments); });
+  tiles_.clear();
   check_finite(moments.second, columns_, file, readers);
   check_finite(moments.drift, columns_, file, readers);
   return moments;

@@ -32,9 +32,12 @@ class MomentSums {
   /// Adds a batch of rows, of `columns` columns.
   void add(const model::PairedRows& rows);
 
-  /// The means over all tokens, of which there are some; nothing is left here. Throws BadFileError naming
-  /// `file` and the tensors that read the input, `readers`, where a NaN, an infinite or a huge element was
-  /// among the rows.
+  /// Adds what `other`, of as many columns and the same settings, has added up.
+  void add(const MomentSums& other);
+
+  /// The means over all tokens, of which there are some; nothing is left here. D is left out where none of
+  /// them had a reference. Throws BadFileError naming `file` and the tensors that read the input, `readers`,
+  /// where a NaN, an infinite or a huge element was among the rows.
   InputMoments take(const std::string& file, std::span<const std::string> readers);
 
  private:
@@ -48,6 +51,8 @@ class MomentSums {
     std::vector<float> sums = {};  ///< [height, width]
   };
 
+  /// Those of H come first; with those of D they are all.
+  std::size_t tile_count(bool with_drift) const;
   void transpose(const model::PairedRows& rows, bool with_drift);
   void write_means(Tile& tile, InputMoments& moments) const;
 

@@ -78,7 +78,7 @@ class EncodedWithFeedback : public ::testing::Test {
     result.blocks.resize(kWeightRows * row_size);
     result.decoded.resize(weights_.size());
     result.outcome = encoder.encode(
-        source, 0, type,
+        source, {0, {0, kWeightRows}}, type,
         [&](const EncodedRows& rows) {
           std::ranges::copy(rows.blocks, result.blocks.begin() + rows.rows.first * row_size);
           std::ranges::copy(rows.decoded, result.decoded.begin() + rows.rows.first * kColumns);
