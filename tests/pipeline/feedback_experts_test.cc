@@ -22,6 +22,7 @@ namespace {
 using tessera::testing::DynamicRun;
 using tessera::testing::kDeadExpert;
 using tessera::testing::kMixtureExperts;
+using tessera::testing::kMixtureLayers;
 using tessera::testing::ScratchFolder;
 using tessera::testing::short_corpus;
 using tessera::testing::StopInStage;
@@ -38,11 +39,12 @@ class FeedbackExperts : public DynamicRun {
   FeedbackExperts() { tessera::testing::write_mixture(model_); }
 
   QuantizeSettings job(double expert_tokens = 0) const {
-    QuantizeSettings job{.model = model_, .output = folder_ / "out.gguf", .type = "Q2_K"};
+    QuantizeSettings job{.model = model_, .output = folder_ / "out.gguf", .type = "Q4_0"};
     job.pure = true;
     job.output_type = ElementType::F16;
     job.token_embedding_type = ElementType::F16;
     job.feedback.emplace().expert_tokens = expert_tokens;
+    job.feedback->sweeps = 0;
     job.walks.corpus = short_corpus(8);
     job.walks.precision = kernels::Precision::f32;
     job.walks.use_cache = false;
@@ -82,23 +84,23 @@ struct KeptHessian {
 
 TEST_F(FeedbackExperts, AreEncodedAndNeverWorseThanPlainly) {
   const auto report = run(job());
-  ASSERT_EQ(report.feedback.size(), 4 * 7u);
+  ASSERT_EQ(report.feedback.size(), kMixtureLayers * 7);
   for (const auto& [tensor, outcome] : report.feedback) {
     const auto& planned = report.plan.tensors[tensor];
     EXPECT_EQ(outcome.rows, planned.source.rows()) << planned.source.name;
     EXPECT_LT(outcome.ratio(), 0.9) << planned.source.name;
     EXPECT_EQ(report.errors[tensor].sums, outcome.error.sums);
   }
-  EXPECT_EQ(report.settings.at("encoder"), "feedback sweeps=2 damping=0.02 sequential=true expert_tokens=0");
+  EXPECT_EQ(report.settings.at("encoder"), "feedback sweeps=0 damping=0.02 sequential=true expert_tokens=0");
   const auto tensors = tensors_in(job().output);
-  EXPECT_EQ(tensors.at("blk.2.ffn_down_exps.weight").first, ElementType::Q2_K);
-  EXPECT_EQ(tensors.at("blk.2.ffn_gate_inp.weight").first, ElementType::F32);
+  EXPECT_EQ(tensors.at("blk.1.ffn_down_exps.weight").first, ElementType::Q4_0);
+  EXPECT_EQ(tensors.at("blk.1.ffn_gate_inp.weight").first, ElementType::F32);
 }
 
 TEST_F(FeedbackExperts, ThatNoTokenPassesTakeTheStatisticsOfTheLayer) {
   const auto report = run(job());
   const auto shared = shared_in(report);
-  ASSERT_THAT(shared, SizeIs(4 * 3));
+  ASSERT_THAT(shared, SizeIs(kMixtureLayers * 3));
   for (const auto& [name, experts] : shared) EXPECT_THAT(experts, Contains(kDeadExpert)) << name;
   EXPECT_THAT(recorder_.warnings, Contains(HasSubstr("statistics of all experts")));
   const auto json = to_json(report);
@@ -148,7 +150,7 @@ TEST_F(FeedbackExperts, HaveStatisticsOfTheirOwnFromTheThresholdOn) {
   std::ranges::sort(counts);
   ASSERT_EQ(counts.front(), 0u);
   ASSERT_LT(counts[1], counts.back());
-  for (const std::uint64_t enough : {counts[1], counts[1] + 1, counts.back(), counts.back() + 1}) {
+  for (const std::uint64_t enough : {counts[1] + 1, counts.back()}) {
     std::vector<std::uint64_t> expected;
     for (std::uint64_t x = 0; x < kMixtureExperts; ++x) {
       if (tokens[x] < enough) expected.push_back(x);
@@ -190,23 +192,23 @@ TEST_F(FeedbackExperts, StayAsTheyAreWhereThePlanSaysSo) {
   auto some = job();
   some.overrides = {{"ffn_up_exps", ElementType::F16}, {"ffn_down_exps", ElementType::F16}};
   const auto report = run(some);
-  EXPECT_EQ(report.feedback.size(), 4 * 5u);
-  EXPECT_EQ(tensors_in(some.output).at("blk.3.ffn_up_exps.weight"),
-            tensors_in(model_).at("blk.3.ffn_up_exps.weight"));
+  EXPECT_EQ(report.feedback.size(), kMixtureLayers * 5);
+  EXPECT_EQ(tensors_in(some.output).at("blk.1.ffn_up_exps.weight"),
+            tensors_in(model_).at("blk.1.ffn_up_exps.weight"));
 }
 
 TEST_F(FeedbackExperts, EndWithTheSameBytesAfterAStopAnywhere) {
   const auto expected = bytes_of(job(0.3));
   std::filesystem::remove(job().output);
   // Items of the stage are tensors and, behind the seven of each, layers.
-  for (const int items : {1, 5, 7, 8, 20, 31}) {
+  for (const int items : {5, 7, 8, 15}) {
     SCOPED_TRACE(items);
     StopInStage progress("error feedback", items);
     EXPECT_THROW(quantize(job(0.3), progress, progress.stop), InterruptedError);
     EXPECT_FALSE(std::filesystem::exists(job().output));
     const auto report = run(job(0.3));
     EXPECT_EQ(tessera::testing::read_whole(job().output), expected);
-    EXPECT_EQ(report.feedback.size(), 4 * 7u);
+    EXPECT_EQ(report.feedback.size(), kMixtureLayers * 7);
     EXPECT_THAT(folder_.names(), ElementsAre("out.gguf"));
     std::filesystem::remove(job().output);
   }
@@ -215,7 +217,7 @@ TEST_F(FeedbackExperts, EndWithTheSameBytesAfterAStopAnywhere) {
 TEST_F(FeedbackExperts, EndWithTheSameBytesAfterARunWasKilled) {
   const auto expected = bytes_of(job());
   std::filesystem::remove(job().output);
-  for (const int items : {6, 15, 23}) {
+  for (const int items : {6, 11}) {
     SCOPED_TRACE(items);
     const pid_t child = ::fork();
     ASSERT_GE(child, 0);
@@ -237,7 +239,7 @@ TEST_F(FeedbackExperts, EndWithTheSameBytesAfterARunWasKilled) {
 class DynamicFeedbackExperts : public FeedbackExperts {
  protected:
   QuantizeSettings dynamic_job() const {
-    auto dynamic = settings();
+    auto dynamic = settings({SizeTarget::Kind::bits_per_weight, 4});
     dynamic.model = model_;
     dynamic.dynamic->policy.candidates = {ElementType::Q2_K, ElementType::Q6_K};
     dynamic.dynamic->policy.rules.clear();
@@ -251,7 +253,7 @@ class DynamicFeedbackExperts : public FeedbackExperts {
 TEST_F(DynamicFeedbackExperts, TakeTheLossesOfThePrior) {
   const auto report = run(dynamic_job());
   EXPECT_EQ(report.dynamic.value().sensitivity.method, SensitivityMethod::prior);
-  EXPECT_THAT(shared_in(report), SizeIs(4 * 3));
+  EXPECT_THAT(shared_in(report), SizeIs(kMixtureLayers * 3));
 }
 
 TEST_F(DynamicFeedbackExperts, HaveLowerLossesThanWithoutFeedbackWhereTheyAreMeasured) {
