@@ -25,6 +25,13 @@ void add_feedback_options(CLI::App& command, FeedbackOptions& options) {
                   fmt::format("feedback: windows of the texts to learn from [{}]",
                               pipeline::TextWalkSettings{}.feedback_samples))
       ->check(CLI::PositiveNumber);
+  command
+      .add_option(
+          "--expert-tokens", options.expert_tokens,
+          fmt::format("feedback: experts with fewer tokens for each column take the statistics of all "
+                      "experts of the layer [{:g}]",
+                      defaults.expert_tokens))
+      ->check(CLI::NonNegativeNumber);
   command.add_option("--keep-hessians", options.keep_hessians,
                      "feedback: folder in which the inputs' second moments are kept");
 }
@@ -34,18 +41,19 @@ void apply_feedback_options(const FeedbackOptions& options, pipeline::QuantizeSe
   if (options.sweeps) feedback.sweeps = *options.sweeps;
   if (options.damping) feedback.damping = *options.damping;
   feedback.sequential = !options.no_sequential;
+  if (options.expert_tokens) feedback.expert_tokens = *options.expert_tokens;
   if (options.samples) settings.walks.feedback_samples = *options.samples;
   if (!options.keep_hessians.empty()) feedback.keep_hessians = options.keep_hessians;
 }
 
 void refuse_feedback_options(const FeedbackOptions& options) {
-  if (!options.sweeps && !options.damping && !options.samples && !options.no_sequential &&
-      options.keep_hessians.empty()) {
+  if (!options.sweeps && !options.damping && !options.samples && !options.expert_tokens &&
+      !options.no_sequential && options.keep_hessians.empty()) {
     return;
   }
   throw UsageError(
-      "--sweeps, --damping, --no-sequential, --feedback-samples and --keep-hessians go with --encoder "
-      "feedback");
+      "--sweeps, --damping, --no-sequential, --feedback-samples, --expert-tokens and --keep-hessians go with "
+      "--encoder feedback");
 }
 
 }  // namespace tessera::cli

@@ -13,11 +13,12 @@ struct FeedbackOptions {
   std::optional<int> sweeps;
   std::optional<double> damping;
   std::optional<std::uint32_t> samples;
+  std::optional<double> expert_tokens;
   bool no_sequential = false;
   std::string keep_hessians;
 };
 
-/// Declares --sweeps, --damping, --no-sequential, --feedback-samples and --keep-hessians.
+/// Declares --sweeps, --damping, --no-sequential, --feedback-samples, --expert-tokens and --keep-hessians.
 void add_feedback_options(CLI::App& command, FeedbackOptions& options);
 
 /// Turns error feedback on in `settings`.

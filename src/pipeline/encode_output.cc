@@ -64,10 +64,10 @@ class OutputEncoder {
   void walk() {
     std::optional<LayerCheckpoint> folder;
     if (const auto& place = job_.walks.settings.checkpoint) {
-      folder.emplace(
-          *place / fmt::format("feedback-{:016x}", job_.fingerprint),
-          CheckpointIdentity{
-              .model = job_.walks.path.string(), .data = {}, .options = text_of(*job_.settings.feedback)});
+      folder.emplace(*place / fmt::format("feedback-{:016x}", job_.fingerprint),
+                     CheckpointIdentity{.model = job_.walks.path.string(),
+                                        .data = {},
+                                        .options = text_of(*job_.settings.feedback, job_.walks.model)});
       // Without the output's own journal there is nothing that the layers' tensors were written to.
       if (!checkpoints_.resumes()) folder->clear();
     }

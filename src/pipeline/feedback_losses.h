@@ -11,6 +11,9 @@
 // in every candidate type both ways; the share is that of the sums of their errors. It is 1 for tensors that
 // error feedback does not reach, and for types that are no block formats.
 //
+// Of tensors that stack experts, the 128 rows are those of the eight experts that most tokens pass, each
+// tried with the Hessian of its own tokens; their errors are weighed by the numbers of these.
+//
 // Left out is that errors of earlier layers are corrected for: the walk has no quantized layers yet.
 #pragma once
 
@@ -21,14 +24,12 @@
 #include "artifacts/sensitivity.h"
 #include "foundation/base/progress.h"
 #include "foundation/base/stop_flag.h"
+#include "pipeline/feedback_shares.h"
 #include "pipeline/feedback_walk.h"
 #include "pipeline/sensitivity.h"
 #include "pipeline/text_walk_job.h"
 
 namespace tessera::pipeline {
-
-/// By candidate and type: the error at the output with feedback as a share of the plain encoder's, in [0, 1].
-using FeedbackShares = std::vector<std::vector<double>>;
 
 /// Rows are drawn by the row sums of `marginals`, evenly where it lacks the tensor. Kept in the cache. Does
 /// not depend on the number of threads. Throws UsageError, BadFileError (also for a model that the forward

@@ -5,13 +5,11 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
-#include "foundation/base/error.h"
-#include "foundation/base/printable.h"
-#include "foundation/formats/gguf/gguf_writer.h"
+#include "model/architecture/model_facts.h"
 #include "model/forward/decoder_config.h"
 #include "model/forward/paired_pass.h"
+#include "pipeline/feedback_encoding.h"
 #include "pipeline/layer_progress.h"
-#include "stages/gather_moments.h"
 
 namespace tessera::pipeline {
 namespace {
@@ -24,7 +22,7 @@ constexpr const char* kOutcomes = "outcomes";
 constexpr std::uint64_t kFewTokens = 100000;
 
 /// Batches of windows for one that the original model is taken through as well: the drift D gains less from
-/// more tokens than the Hessian.
+/// more tokens than the Hessian. An expert sees a part of the tokens alone: mixtures take all batches.
 constexpr std::size_t kReferenceEvery = 3;
 
 bool is_of_layer(model::TensorRole role) {
@@ -32,55 +30,6 @@ bool is_of_layer(model::TensorRole role) {
   constexpr std::array kRoles = {attention_query, attention_key, attention_value, attention_output,
                                  ffn_gate,        ffn_up,        ffn_down};
   return std::ranges::find(kRoles, role) != kRoles.end();
-}
-
-nlohmann::json to_json(const FeedbackOutcome& outcome) {
-  const auto& sums = outcome.error.sums;
-  return {sums.error,
-          sums.energy,
-          sums.weighted_error,
-          sums.weighted_energy,
-          outcome.output_error,
-          outcome.sampled_output_error,
-          outcome.plain_output_error,
-          outcome.rows,
-          outcome.plain_rows,
-          outcome.damping};
-}
-
-FeedbackOutcome outcome_of(const nlohmann::json& values) {
-  FeedbackOutcome outcome;
-  outcome.error = {{values.at(0), values.at(1), values.at(2), values.at(3)}, true};
-  outcome.output_error = values.at(4);
-  outcome.sampled_output_error = values.at(5);
-  outcome.plain_output_error = values.at(6);
-  outcome.rows = values.at(7);
-  outcome.plain_rows = values.at(8);
-  outcome.damping = values.at(9);
-  return outcome;
-}
-
-void keep_moments(const std::filesystem::path& folder, const InputMoments& moments,
-                  const std::vector<std::string>& readers) {
-  std::filesystem::create_directories(folder);
-  const std::uint64_t n = moments.columns;
-  gguf::Metadata metadata;
-  metadata.set("general.type", std::string("hessian"));
-  metadata.set("tessera.hessian.tensors", readers);
-  metadata.set("tessera.hessian.tokens", moments.tokens);
-  std::vector<TensorDescriptor> tensors{{"hessian", ElementType::F32, {n, n}}};
-  std::vector<std::span<const float>> values{moments.second};
-  const auto add = [&](const char* name, const std::vector<float>& matrix) {
-    if (matrix.empty()) return;
-    tensors.push_back({name, ElementType::F32, {n, n}});
-    values.emplace_back(matrix);
-  };
-  add("drift", moments.drift);
-  add("drift_hessian", moments.paired_second);
-  const auto file = folder / fmt::format("{}.hessian.gguf", readers.front());
-  const auto sink = gguf::create_gguf(file, metadata, tensors);
-  for (std::size_t i = 0; i < values.size(); ++i) sink->write_rows(i, 0, std::as_bytes(values[i]));
-  sink->commit();
 }
 
 class FeedbackWalk {
@@ -95,7 +44,7 @@ class FeedbackWalk {
         windows_(
             windows_of(job.walks, first_windows(job.walks, job.walks.settings.feedback_samples), progress)),
         pass_(*job.walks.model.weights, config_, {windows_.tokens, windows_.context}, paired_settings()),
-        wanted_(feedback_tensors(job.plan)) {}
+        encoding_(job, settings, pass_, progress, stop) {}
 
   std::map<std::size_t, FeedbackOutcome> run() {
     warn_of_single_source();
@@ -104,20 +53,19 @@ class FeedbackWalk {
     layers.begin();
     layers.walk(pass_.loader(), restore(), config_.layers,
                 [&](std::uint32_t layer, const model::WindowsDone& done) { run_layer(layer, done); });
-    run_output();
+    run_input({pass_.output_reader()},
+              [&](const model::PairedRowsSink& sink) { pass_.show_output(sink, stop_); });
     layers.end();
-    job_.times.push_back({"feedback: forward, both streams", whole_.seconds() - moments_.seconds()});
-    job_.times.push_back({"feedback: second moments", moments_.seconds() + means_.seconds()});
-    job_.times.push_back({"feedback: factorization", factors_.seconds()});
-    job_.times.push_back({"feedback: encoding", encoding_.seconds()});
-    return std::move(outcomes_);
+    warn_of_shared_experts();
+    for (auto& time : encoding_.times()) job_.times.push_back(std::move(time));
+    return std::move(encoding_.outcomes());
   }
 
  private:
   model::PairedSettings paired_settings() const {
     return {.forward = forward_settings(job_.walks),
             .sequential = settings_.sequential,
-            .reference_every = kReferenceEvery};
+            .reference_every = config_.mixture ? 1 : kReferenceEvery};
   }
 
   void warn_of_single_source() const {
@@ -128,6 +76,21 @@ class FeedbackWalk {
                     "be worse than "
                     "it could be: give texts of several kinds (-f A -f B), and more of them",
                     tokens));
+  }
+
+  void warn_of_shared_experts() {
+    std::uint64_t sharing = 0, all = 0;
+    for (const auto& [tensor, outcome] : encoding_.outcomes()) {
+      const auto& shape = job_.plan.tensors[tensor].source.shape;
+      sharing += outcome.shared_experts.size();
+      if (shape.size() == 3) all += shape.front();
+    }
+    if (sharing == 0) return;
+    progress_.warn(
+        fmt::format("{} of {} matrices of experts were encoded with the statistics of all experts of their "
+                    "layer: fewer than {:g} tokens for each of their columns passed them. More text helps "
+                    "(--samples, --feedback-samples); the report lists them",
+                    sharing, all, settings_.expert_tokens));
   }
 
   std::uint32_t restore() {
@@ -141,94 +104,80 @@ class FeedbackWalk {
     const auto bytes = job_.checkpoint.blob(kOutcomes);
     const auto kept = nlohmann::json::parse(reinterpret_cast<const char*>(bytes.data()),
                                             reinterpret_cast<const char*>(bytes.data()) + bytes.size());
-    for (const auto& [tensor, values] : kept.items()) outcomes_[std::stoul(tensor)] = outcome_of(values);
+    for (const auto& [tensor, outcome] : kept.items())
+      encoding_.outcomes()[std::stoul(tensor)] = feedback_outcome_of(outcome);
     return finished;
   }
 
   void run_layer(std::uint32_t layer, const model::WindowsDone& done) {
     pass_.begin_layer(layer);
+    const std::size_t experts = config_.mixture ? config_.mixture->experts : 0;
+    const std::size_t total = model::kLayerInputs.size() + model::kExpertInputs.size() * experts;
     std::size_t steps = 0;
-    const std::size_t total = 2 * model::kLayerInputs.size();
+    const auto step_done = [&] { done(++steps, total); };
     for (const auto input : model::kLayerInputs) {
-      auto moments = gather(pass_.readers(input),
-                            [&](const model::PairedRowsSink& sink) { pass_.show(input, sink, stop_); });
-      done(++steps, total);
-      encode(pass_.readers(input), std::move(moments), true);
-      done(++steps, total);
+      run_input(pass_.readers(input),
+                [&](const model::PairedRowsSink& sink) { pass_.show(input, sink, stop_); });
+      step_done();
     }
-    whole_.measure([&] { pass_.end_layer(stop_); });
+    if (experts > 0) {
+      for (const auto input : model::kExpertInputs) run_experts(input, step_done);
+    }
+    encoding_.pass_by([&] { pass_.end_layer(stop_); });
     keep(layer + 1);
   }
 
-  void run_output() {
-    const std::vector<std::size_t> readers{pass_.output_reader()};
-    if (!wanted_[readers.front()]) return;
-    auto moments =
-        gather(readers, [&](const model::PairedRowsSink& sink) { pass_.show_output(sink, stop_); });
-    encode(readers, std::move(moments), false);
-  }
-
-  /// Empty when no reader is to be encoded.
   template <class Show>
-  std::optional<InputMoments> gather(const std::vector<std::size_t>& readers, const Show& show) {
-    if (std::ranges::none_of(readers, [&](std::size_t tensor) { return wanted_[tensor]; })) {
-      whole_.measure([&] { show({}); });
-      return std::nullopt;
+  void run_input(const std::vector<std::size_t>& readers, const Show& show) {
+    if (!encoding_.wants(readers)) {
+      encoding_.pass_by([&] { show({}); });
+      return;
     }
-    const auto& tensors = job_.plan.tensors;
-    stages::MomentSums sums(tensors[readers.front()].source.columns(),
-                            {.drift = settings_.sequential, .threads = job_.walks.threads});
-    whole_.measure(
-        [&] { show([&](const model::PairedRows& rows) { moments_.measure([&] { sums.add(rows); }); }); });
-    std::vector<std::string> names;
-    for (const std::size_t tensor : readers) names.push_back(tensors[tensor].source.name);
-    auto moments = means_.measure([&] { return sums.take(job_.walks.path.string(), names); });
-    if (settings_.keep_hessians) keep_moments(*settings_.keep_hessians, moments, names);
-    return moments;
+    auto sums = encoding_.sums_for(readers);
+    encoding_.gather(sums, show);
+    encoding_.encode(sums, {readers});
+    for (const std::size_t tensor : readers) encoding_.finish(tensor);
   }
 
-  void encode(const std::vector<std::size_t>& readers, std::optional<InputMoments> moments, bool replace) {
-    if (!moments) return;
-    std::uint64_t rows = 0;
-    for (const std::size_t tensor : readers) {
-      if (wanted_[tensor]) rows += job_.plan.tensors[tensor].source.rows();
-    }
-    const auto encoder = factors_.measure([&] {
-      return stages::FeedbackEncoder(std::move(*moments), rows, encode_settings(job_.walks, settings_));
-    });
-    for (const std::size_t tensor : readers) {
-      if (wanted_[tensor]) encode_tensor(encoder, tensor, replace && settings_.sequential);
-    }
-  }
-
-  void encode_tensor(const stages::FeedbackEncoder& encoder, std::size_t tensor, bool replace) {
-    const auto& planned = job_.plan.tensors[tensor];
-    std::vector<float> decoded(replace ? planned.source.weights() : 0);
-    const auto sink = [&](const stages::EncodedRows& rows) {
-      job_.sink.write_rows(tensor, rows.rows.first, rows.blocks);
-      if (replace) {
-        std::ranges::copy(rows.decoded, decoded.begin() + static_cast<std::ptrdiff_t>(
-                                                              rows.rows.first * planned.source.columns()));
-      }
+  /// Experts with enough tokens have moments of their own. The others come last: theirs are those of all.
+  template <class StepDone>
+  void run_experts(model::LayerInput input, const StepDone& step_done) {
+    const auto readers = pass_.expert_readers(input);
+    if (!encoding_.wants(readers)) return;
+    const auto show = [&](std::uint32_t expert) {
+      return
+          [&, expert](const model::PairedRowsSink& sink) { pass_.show_expert(input, expert, sink, stop_); };
     };
-    const auto outcome = encoding_.measure(
-        [&] { return encoder.encode(*job_.walks.model.weights, tensor, planned.target, sink, stop_); });
-    if (replace) pass_.replace(tensor, decoded);
-    report(planned, outcome);
-    outcomes_[tensor] = outcome;
-    job_.tensor_done(tensor, outcome);
+    const auto [own, sharing] = divide_experts(job_.plan.tensors[readers.front()].source.columns());
+    std::optional<stages::MomentSums> shared;
+    if (!sharing.empty()) shared.emplace(encoding_.sums_for(readers));
+    for (const std::uint32_t expert : own) {
+      auto sums = encoding_.sums_for(readers);
+      encoding_.gather(sums, show(expert));
+      if (shared) shared->add(sums);
+      encoding_.encode(sums, {readers, {expert}});
+      step_done();
+    }
+    for (const std::uint32_t expert : sharing) {
+      encoding_.gather(*shared, show(expert));
+      step_done();
+    }
+    if (shared) encoding_.encode(*shared, {readers, sharing, true});
+    for (const std::size_t tensor : readers) encoding_.finish(tensor);
   }
 
-  void report(const PlannedTensor& planned, const FeedbackOutcome& outcome) {
-    const auto name = printable(planned.source.name);
-    if (outcome.damping > settings_.damping * 1.5) {
-      progress_.warn(fmt::format(
-          "{}: its inputs on the calibration text depend on each other so much that their Hessian needed a "
-          "damping of {:g} instead of {:g}; more or other text helps",
-          name, outcome.damping, settings_.damping));
-    }
-    progress_.item_done(fmt::format("{}: {} -> {}, output error {:.3f} of that without feedback", name,
-                                    name_of(planned.source.type), name_of(planned.target), outcome.ratio()));
+  struct DividedExperts {
+    std::vector<std::uint32_t> own, sharing;
+  };
+
+  /// By whether they have tokens enough for moments of an input of so many columns.
+  DividedExperts divide_experts(std::uint64_t columns) const {
+    DividedExperts experts;
+    const double enough = std::max(1.0, settings_.expert_tokens * static_cast<double>(columns));
+    const auto tokens = pass_.expert_tokens();
+    for (std::uint32_t expert = 0; expert < tokens.size(); ++expert)
+      (static_cast<double>(tokens[expert]) >= enough ? experts.own : experts.sharing).push_back(expert);
+    return experts;
   }
 
   void keep(std::uint32_t layers) {
@@ -244,7 +193,8 @@ class FeedbackWalk {
       names.emplace_back(kReplaced);
     }
     auto outcomes = nlohmann::json::object();
-    for (const auto& [tensor, outcome] : outcomes_) outcomes[std::to_string(tensor)] = to_json(outcome);
+    for (const auto& [tensor, outcome] : encoding_.outcomes())
+      outcomes[std::to_string(tensor)] = to_json(outcome);
     const std::string text = outcomes.dump();
     job_.checkpoint.keep(kOutcomes, std::as_bytes(std::span(text)));
     job_.checkpoint.commit(layers, std::move(names));
@@ -257,21 +207,18 @@ class FeedbackWalk {
   model::DecoderConfig config_;
   model::TokenWindows windows_;
   model::PairedPass pass_;
-  std::vector<bool> wanted_;
-  std::map<std::size_t, FeedbackOutcome> outcomes_;
+  FeedbackEncoding encoding_;
   std::chrono::steady_clock::time_point last_kept_ = std::chrono::steady_clock::now();
-  Stopwatch whole_;  ///< forward steps with the moments taken in between
-  Stopwatch moments_;
-  Stopwatch means_;
-  Stopwatch factors_;
-  Stopwatch encoding_;
 };
 
 }  // namespace
 
-std::string text_of(const FeedbackSettings& settings) {
-  return fmt::format("sweeps={} damping={:g} sequential={}", settings.sweeps, settings.damping,
-                     settings.sequential);
+std::string text_of(const FeedbackSettings& settings, const model::OpenedModel& model) {
+  auto text = fmt::format("sweeps={} damping={:g} sequential={}", settings.sweeps, settings.damping,
+                          settings.sequential);
+  if (model::facts_of(model.metadata, model.weights->tensors()).experts > 0)
+    text += fmt::format(" expert_tokens={:g}", settings.expert_tokens);
+  return text;
 }
 
 stages::FeedbackEncodeSettings encode_settings(const TextWalkJob& job, const FeedbackSettings& settings) {
@@ -283,7 +230,8 @@ stages::FeedbackEncodeSettings encode_settings(const TextWalkJob& job, const Fee
 
 bool is_reached_by_feedback(const TensorDescriptor& tensor) {
   const auto place = model::place_of(tensor.name);
-  return tensor.name.ends_with(".weight") && tensor.shape.size() == 2 &&
+  const bool is_matrix_or_experts = tensor.shape.size() == 2 || tensor.shape.size() == 3;
+  return tensor.name.ends_with(".weight") && is_matrix_or_experts &&
          (place.role == model::TensorRole::output || (place.layer && is_of_layer(place.role)));
 }
 

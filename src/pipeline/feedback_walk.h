@@ -31,14 +31,18 @@ struct FeedbackSettings {
   int sweeps = 2;          ///< of coordinate descent
   double damping = 0.02;   ///< share of the Hessian's mean diagonal
   bool sequential = true;  ///< later linears correct for the errors of earlier ones
+  /// Experts of a mixture that fewer tokens pass, for each column of an input, than this are encoded with the
+  /// moments of all experts of the layer. Chosen by bench/expert_threshold.py.
+  double expert_tokens = 1;
   /// Every input's moments are kept here, a GGUF file each; empty: nowhere.
   std::optional<std::filesystem::path> keep_hessians = std::nullopt;
 };
 
-/// The settings as one line, for reports, metadata and fingerprints.
-std::string text_of(const FeedbackSettings& settings);
+/// The settings that matter to the model as one line, for reports, metadata and fingerprints.
+std::string text_of(const FeedbackSettings& settings, const model::OpenedModel& model);
 
-/// Whether the walk reads this tensor's input: matrices of the layers, and an output of its own.
+/// Whether the walk reads this tensor's input: matrices of the layers, those of experts too, and an output of
+/// its own.
 bool is_reached_by_feedback(const TensorDescriptor& tensor);
 
 /// Tensors that the walk encodes, by index in the plan: those that it reaches, where the plan gives them a

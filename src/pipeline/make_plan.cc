@@ -9,7 +9,6 @@
 #include "foundation/base/printable.h"
 #include "foundation/formats/imatrix/imatrix_file.h"
 #include "model/architecture/model_facts.h"
-#include "model/forward/decoder_config.h"
 #include "pipeline/output_metadata.h"
 #include "stages/match_importance.h"
 
@@ -78,12 +77,6 @@ void require_feedback_possible(const PlanJob& job) {
   if (const auto obstacle = obstacle_to_walks(job.walks.model)) {
     throw UsageError(fmt::format("--encoder feedback needs a model that can be evaluated: {}", *obstacle));
   }
-  if (model::read_decoder_config(job.walks.model).mixture) {
-    throw UsageError(
-        fmt::format("{}: --encoder feedback does not take mixtures of experts; leave it out, the "
-                    "plain encoder weighs every expert by its own tokens",
-                    job.walks.path.string()));
-  }
 }
 
 /// From the importance matrix, else from the texts.
@@ -151,13 +144,14 @@ void plan_from_file(const PlanJob& job, QuantizeReport& report) {
   report.settings["plan"] = job.settings.plan_file->string();
 }
 
-PlanHeader header_of(const QuantizeSettings& settings, const QuantPlan& plan, SensitivityMethod method) {
+PlanHeader header_of(const PlanJob& job, const QuantPlan& plan, SensitivityMethod method) {
+  const auto& settings = job.settings;
   const bool counts_on_feedback = settings.feedback && method != SensitivityMethod::prior;
   return {.profile = settings.dynamic->policy.profile,
           .target = text_of(settings.dynamic->target),
           .predicted_loss = predicted_loss_of(plan),
           .sensitivity = method,
-          .encoder = counts_on_feedback ? encoder_text(settings) : std::string()};
+          .encoder = counts_on_feedback ? encoder_text(settings, job.walks.model) : std::string()};
 }
 
 void plan_dynamically(const PlanJob& job, QuantizeReport& report) {
@@ -166,16 +160,16 @@ void plan_dynamically(const PlanJob& job, QuantizeReport& report) {
   if (!settings.allow_requantize) stages::refuse_quantized_source(job.tensors());
   const auto file_bytes = [&](const QuantPlan& plan, const PlanImportance& importance,
                               SensitivityMethod method) {
-    const DynamicOrigin origin{header_of(settings, plan, method), report.provenance};
-    const auto metadata = output_metadata(job.walks.model.metadata, settings.model, encoder_text(settings),
-                                          plan, importance, origin);
+    const DynamicOrigin origin{header_of(job, plan, method), report.provenance};
+    const auto metadata = output_metadata(job.walks.model.metadata, settings.model,
+                                          encoder_text(settings, job.walks.model), plan, importance, origin);
     return bytes_of(gguf::plan_gguf(settings.output, metadata, outputs_of(plan), settings.write));
   };
   auto made = make_dynamic_plan(dynamic, {job.walks, settings.imatrix, settings.feedback, file_bytes},
                                 job.progress, job.stop);
   report.plan = std::move(made.plan);
   report.importance = std::move(made.importance);
-  report.header = header_of(settings, report.plan, made.sensitivity.method);
+  report.header = header_of(job, report.plan, made.sensitivity.method);
   report.times = std::move(made.times);
   std::vector<std::string> candidates;
   for (const auto type : dynamic.policy.candidates) candidates.emplace_back(name_of(type));
@@ -194,8 +188,8 @@ std::uint64_t bytes_of(const std::vector<gguf::PlannedFile>& files) {
   return bytes;
 }
 
-std::string encoder_text(const QuantizeSettings& settings) {
-  if (settings.feedback) return "feedback " + text_of(*settings.feedback);
+std::string encoder_text(const QuantizeSettings& settings, const model::OpenedModel& model) {
+  if (settings.feedback) return "feedback " + text_of(*settings.feedback, model);
   return std::string(name_of(settings.encode.encoder));
 }
 
@@ -208,7 +202,7 @@ void make_plan(const PlanJob& job, QuantizeReport& report) {
   } else {
     plan_by_recipe(job, report);
   }
-  report.settings["encoder"] = encoder_text(job.settings);
+  report.settings["encoder"] = encoder_text(job.settings, job.walks.model);
   warn_of_plan(report.plan, job.progress);
 }
 

@@ -22,8 +22,8 @@ struct PlanJob {
 /// report, provenance is there already. Throws UsageError, BadFileError, IoError, InterruptedError.
 void make_plan(const PlanJob& job, QuantizeReport& report);
 
-/// What encodes, as reports and metadata say it.
-std::string encoder_text(const QuantizeSettings& settings);
+/// What encodes the model, as reports and metadata say it.
+std::string encoder_text(const QuantizeSettings& settings, const model::OpenedModel& model);
 
 /// Of all files together.
 std::uint64_t bytes_of(const std::vector<gguf::PlannedFile>& files);

@@ -62,7 +62,8 @@ std::string identity_of(const std::filesystem::path& file) {
 }
 
 /// Stands for everything that decides the bytes of the output.
-std::uint64_t fingerprint_of(const QuantizeSettings& settings, const QuantizeReport& report) {
+std::uint64_t fingerprint_of(const QuantizeSettings& settings, const model::OpenedModel& model,
+                             const QuantizeReport& report) {
   std::string text = fmt::format("{} {} {}\n", TESSERA_VERSION, name_of(settings.encode.encoder),
                                  settings.write.split_max_bytes);
   for (const auto& file : files_of_model(settings.model)) text += identity_of(file);
@@ -70,7 +71,7 @@ std::uint64_t fingerprint_of(const QuantizeSettings& settings, const QuantizeRep
   text += to_json(report.plan).dump(-1, ' ', true, nlohmann::json::error_handler_t::replace);
   if (const auto& walks = settings.walks; !walks.corpus.files.empty()) text += text_of(walks);
   if (settings.feedback) {
-    text += fmt::format("{} samples={}", text_of(*settings.feedback), settings.walks.feedback_samples);
+    text += fmt::format("{} samples={}", text_of(*settings.feedback, model), settings.walks.feedback_samples);
   }
   for (const auto& file : settings.walks.corpus.files) text += identity_of(file.path);
   return hash_text(text);
@@ -120,8 +121,8 @@ QuantizeReport quantize(const QuantizeSettings& settings, ProgressObserver& prog
   make_plan({settings, walk_job, progress, stop}, report);
   const auto origin =
       settings.dynamic ? std::optional(DynamicOrigin{report.header, report.provenance}) : std::nullopt;
-  const auto metadata = output_metadata(model.metadata, settings.model, encoder_text(settings), report.plan,
-                                        report.importance, origin);
+  const auto metadata = output_metadata(model.metadata, settings.model, encoder_text(settings, model),
+                                        report.plan, report.importance, origin);
   report.files = gguf::plan_gguf(settings.output, metadata, outputs_of(report.plan), settings.write);
   report.header.file_bytes = bytes_of(report.files);
   report.header.model = settings.model.string();
@@ -130,7 +131,8 @@ QuantizeReport quantize(const QuantizeSettings& settings, ProgressObserver& prog
   for (const auto& file : report.files) outputs.push_back(file.path);
   check_outputs(settings, outputs);
   timed(report.times, "encode", [&] {
-    encode_output({settings, walk_job, metadata, fingerprint_of(settings, report)}, report, progress, stop);
+    encode_output({settings, walk_job, metadata, fingerprint_of(settings, model, report)}, report, progress,
+                  stop);
     return 0;
   });
   work.finish();

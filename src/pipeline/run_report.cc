@@ -33,6 +33,7 @@ void add_figures(const QuantizeReport& report, std::size_t i, json& row) {
                        {"rows", outcome.rows},
                        {"plain_rows", outcome.plain_rows},
                        {"damping", outcome.damping}};
+    if (!outcome.shared_experts.empty()) row["feedback"]["shared_experts"] = outcome.shared_experts;
   }
   if (i < report.importance.tensors.size() && report.importance.tensors[i]) {
     const auto unseen = report.importance.tensors[i]->unseen_experts();

@@ -126,17 +126,17 @@ void FeedbackEncoder::set_drift(std::span<const float> drift, std::uint64_t rows
   });
 }
 
-FeedbackOutcome FeedbackEncoder::encode(const WeightSource& source, std::size_t tensor, ElementType type,
-                                        const EncodedRowsSink& sink, const StopFlag& stop) const {
-  const auto& descriptor = source.tensors()[tensor];
-  assert(descriptor.columns() == columns_);
-  const std::uint64_t rows = descriptor.rows();
-  const std::size_t panels = (rows + kRows - 1) / kRows;
+FeedbackOutcome FeedbackEncoder::encode(const WeightSource& source, const FeedbackRows& rows,
+                                        ElementType type, const EncodedRowsSink& sink,
+                                        const StopFlag& stop) const {
+  assert(source.tensors()[rows.tensor].columns() == columns_ && rows.rows.count > 0);
+  const std::size_t panels = (rows.rows.count + kRows - 1) / kRows;
   const std::size_t sampled = (panels + kSampleEvery - 1) / kSampleEvery;
   std::vector<PanelOutcome> outcomes(panels);
   const auto encode_rows = [&](std::size_t panel, double bound, Worker& worker) {
-    const RowRange range{panel * kRows, std::min<std::uint64_t>(kRows, rows - panel * kRows)};
-    worker.read(source, tensor, range, 0);
+    const std::uint64_t first = panel * kRows;
+    const RowRange range{rows.rows.first + first, std::min<std::uint64_t>(kRows, rows.rows.count - first)};
+    worker.read(source, rows.tensor, range, 0);
     outcomes[panel] = encode_panel(type, range.count, bound, worker);
     sink({range, worker.blocks, worker.floats(worker.decoded).first(range.count * columns_)});
   };
@@ -148,7 +148,7 @@ FeedbackOutcome FeedbackEncoder::encode(const WeightSource& source, std::size_t 
     encode_rows(index + index / (kSampleEvery - 1) + 1, bound, worker);
   });
   FeedbackOutcome total = outcomes.front().outcome;
-  for (std::size_t panel = 1; panel < panels; ++panel) add(outcomes[panel].outcome, total);
+  for (std::size_t panel = 1; panel < panels; ++panel) total += outcomes[panel].outcome;
   return total;
 }
 
@@ -275,15 +275,6 @@ std::vector<double> FeedbackEncoder::output_errors(const kernels::Matrix& decode
     }
   }
   return errors;
-}
-
-void FeedbackEncoder::add(const FeedbackOutcome& panel, FeedbackOutcome& total) {
-  total.error.sums += panel.error.sums;
-  total.output_error += panel.output_error;
-  total.sampled_output_error += panel.sampled_output_error;
-  total.plain_output_error += panel.plain_output_error;
-  total.rows += panel.rows;
-  total.plain_rows += panel.plain_rows;
 }
 
 }  // namespace tessera::stages

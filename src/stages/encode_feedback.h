@@ -40,6 +40,12 @@ struct FeedbackEncodeSettings {
   int threads = 0;                                         ///< 0: all cores
 };
 
+/// Rows of a tensor that are to be encoded, at least one.
+struct FeedbackRows {
+  std::size_t tensor = 0;  ///< as numbered in the WeightSource
+  RowRange rows;
+};
+
 /// Rows of a tensor, encoded; `decoded` is what they decode to.
 struct EncodedRows {
   RowRange rows;
@@ -62,10 +68,11 @@ class FeedbackEncoder {
   /// Factors the Hessian. `rows`: of all tensors that are going to be encoded together.
   FeedbackEncoder(InputMoments moments, std::uint64_t rows, const FeedbackEncodeSettings& settings);
 
-  /// Encodes a tensor of the source, which reads the input, in `type`, a block format that fits its rows. The
-  /// result does not depend on the number of threads. Throws BadFileError for NaN or infinite weights,
-  /// InterruptedError, and what the sink throws.
-  FeedbackOutcome encode(const WeightSource& source, std::size_t tensor, ElementType type,
+  /// Encodes rows of a tensor of the source, which read the input, in `type`, a block format that fits them:
+  /// all of a matrix, or those of one expert. The sink gets rows as the tensor numbers them. The result does
+  /// not depend on the number of threads. Throws BadFileError for NaN or infinite weights, InterruptedError,
+  /// and what the sink throws.
+  FeedbackOutcome encode(const WeightSource& source, const FeedbackRows& rows, ElementType type,
                          const EncodedRowsSink& sink, const StopFlag& stop) const;
 
   /// Outcomes by trial, on tensors of the source that read the input. Throws as encode.
@@ -92,7 +99,6 @@ class FeedbackEncoder {
   void set_targets(Worker& worker) const;
   /// Of each row, against the targets.
   std::vector<double> output_errors(const kernels::Matrix& decoded, Worker& worker) const;
-  static void add(const FeedbackOutcome& panel, FeedbackOutcome& total);
 
   FeedbackEncodeSettings settings_;
   std::size_t columns_;

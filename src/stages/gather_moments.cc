@@ -6,11 +6,11 @@
 #include <algorithm>
 #include <cassert>
 #include <cmath>
-#include <functional>
 
 #include "foundation/base/error.h"
 #include "foundation/base/parallel.h"
 #include "foundation/kernels/transpose.h"
+#include "foundation/kernels/vector_math.h"
 
 namespace tessera::stages {
 namespace {
@@ -28,6 +28,13 @@ void check_finite(std::span<const float> moments, std::size_t columns, const std
                                    "model's activations overflow on the calibration text",
                                    column));
   }
+}
+
+/// Sums that are empty are zeros.
+void add_sums(const std::vector<float>& more, std::vector<float>& sums) {
+  if (more.empty()) return;
+  if (sums.empty()) sums.resize(more.size());
+  kernels::add(more, sums);
 }
 
 }  // namespace
@@ -71,6 +78,14 @@ void MomentSums::add(const model::PairedRows& rows) {
   });
   tokens_ += rows.tokens;
   if (is_paired) paired_tokens_ += rows.tokens;
+}
+
+void MomentSums::add(const MomentSums& other) {
+  assert(other.tiles_.size() == tiles_.size() && other.columns_ == columns_);
+  parallel_for(tiles_.size(), settings_.threads,
+               [&](std::size_t index, int) { add_sums(other.tiles_[index].sums, tiles_[index].sums); });
+  tokens_ += other.tokens_;
+  paired_tokens_ += other.paired_tokens_;
 }
 
 void MomentSums::transpose(const model::PairedRows& rows, bool with_drift) {
@@ -118,10 +133,8 @@ void MomentSums::add_paired_to_unpaired() {
   const auto paired = std::ranges::find(tiles_, Sum::paired, &Tile::sum);
   parallel_for(static_cast<std::size_t>(paired - tiles_.begin()), settings_.threads,
                [&](std::size_t index, int) {
-                 auto& sums = tiles_[index].sums;
                  auto& others = paired[static_cast<std::ptrdiff_t>(index)].sums;
-                 if (sums.empty()) sums.resize(others.size());
-                 std::ranges::transform(sums, others, sums.begin(), std::plus());
+                 add_sums(others, tiles_[index].sums);
                  others = {};
                });
 }

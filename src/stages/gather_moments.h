@@ -33,9 +33,12 @@ class MomentSums {
   /// Adds a batch of rows, of `columns` columns.
   void add(const model::PairedRows& rows);
 
-  /// The means over all tokens, of which there are some; nothing is left here. Throws BadFileError naming
-  /// `file` and the tensors that read the input, `readers`, where a NaN, an infinite or a huge element was
-  /// among the rows.
+  /// Adds what `other`, of as many columns and the same settings, has added up.
+  void add(const MomentSums& other);
+
+  /// The means over all tokens, of which there are some; nothing is left here. D is left out where none of
+  /// them had a reference. Throws BadFileError naming `file` and the tensors that read the input, `readers`,
+  /// where a NaN, an infinite or a huge element was among the rows.
   InputMoments take(const std::string& file, std::span<const std::string> readers);
 
  private:

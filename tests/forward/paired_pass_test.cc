@@ -4,163 +4,24 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <cstring>
-#include <map>
 
-#include "forward/golden_model.h"
+#include "forward/paired_walk.h"
 #include "foundation/base/error.h"
 #include "foundation/kernels/gemm.h"
-#include "foundation/tensor/replaced_tensor.h"
-#include "tensor/memory_source.h"
 
 namespace tessera {
 namespace {
 
-using testing::GoldenModel;
-
-/// More than a tile, and no multiple of one.
-constexpr std::size_t kContext = 300;
-constexpr std::size_t kWindows = 5;
-
-/// What one stream was seen to do.
-struct Walk {
-  std::map<std::size_t, std::vector<float>> inputs;  ///< by reading tensor: [windows * context, in]
-  std::vector<std::vector<std::byte>> states;        ///< at every layer boundary
-
-  bool operator==(const Walk&) const = default;
-
-  void keep(const model::HiddenStates& hidden) {
-    states.emplace_back(hidden.bytes().begin(), hidden.bytes().end());
-  }
-};
-
-/// Both streams' walks.
-struct PairedWalk {
-  Walk reference;
-  Walk replaced;
-};
-
-class Recorder : public model::ForwardObserver {
- public:
-  explicit Recorder(Walk& walk) : walk_(walk) {}
-
-  void linear_input(const model::LinearInput& input) override {
-    const std::size_t columns = input.rows.columns();
-    for (const std::size_t tensor : input.tensors) {
-      auto& rows = walk_.inputs[tensor];
-      rows.resize(kWindows * kContext * columns);
-      const std::size_t row = input.place.window * kContext + input.place.first_position;
-      input.rows.load(input.first_row, std::span(rows).subspan(row * columns, input.tokens * columns));
-    }
-  }
-
- private:
-  Walk& walk_;
-};
-
-/// A golden model with longer windows, made of the golden tokens over and over.
-struct LongModel : GoldenModel {
-  explicit LongModel(const std::string& name) : GoldenModel(name) {
-    const auto short_text = tokens;
-    tokens.resize(kWindows * kContext);
-    for (std::size_t i = 0; i < tokens.size(); ++i) tokens[i] = short_text[i * 7 % short_text.size()];
-    context = kContext;
-  }
-};
-
-Walk forward_walk(const LongModel& model, const WeightSource& source, kernels::Precision precision) {
-  model::ForwardPass pass(source, model.config, model.batch(), {.precision = precision, .threads = 1});
-  const StopFlag never;
-  Walk walk;
-  Recorder recorder(walk);
-  pass.embed();
-  walk.keep(pass.states());
-  for (std::uint32_t layer = 0; layer < model.config.layers; ++layer) {
-    pass.run_layer(pass.loader().layer(layer), layer, &recorder, never);
-    walk.keep(pass.states());
-  }
-  pass.observe_output(recorder, never);
-  return walk;
-}
-
-/// Weights to replace a tensor by, or none.
-using Replacements = std::map<std::size_t, std::vector<float>>;
-
-void append(const kernels::Matrix& matrix, std::size_t tokens, std::span<const std::size_t> readers,
-            Walk& walk) {
-  std::vector<float> rows(tokens * matrix.columns());
-  matrix.load(0, rows);
-  for (const std::size_t tensor : readers)
-    walk.inputs[tensor].insert(walk.inputs[tensor].end(), rows.begin(), rows.end());
-}
-
-PairedWalk paired_walk(const LongModel& model, const Replacements& replacements,
-                       const model::PairedSettings& settings) {
-  model::PairedPass pass(*model.model.weights, model.config, model.batch(), settings);
-  const StopFlag never;
-  PairedWalk walk;
-  const auto keep = [&] {
-    walk.reference.keep(pass.reference());
-    walk.replaced.keep(pass.replaced());
-  };
-  const auto recorder = [&](std::vector<std::size_t> readers) {
-    return [&walk, readers](const model::PairedRows& rows) {
-      if (rows.reference != nullptr) append(*rows.reference, rows.tokens, readers, walk.reference);
-      append(rows.replaced, rows.tokens, readers, walk.replaced);
-    };
-  };
-  pass.embed();
-  keep();
-  for (std::uint32_t layer = 0; layer < model.config.layers; ++layer) {
-    pass.begin_layer(layer);
-    for (const auto input : model::kLayerInputs) {
-      const auto readers = pass.readers(input);
-      pass.show(input, recorder(readers), never);
-      for (const std::size_t tensor : readers) {
-        if (replacements.contains(tensor)) pass.replace(tensor, replacements.at(tensor));
-      }
-    }
-    pass.end_layer(never);
-    keep();
-  }
-  pass.show_output(recorder({pass.output_reader()}), never);
-  return walk;
-}
-
-std::vector<float> other_weights(const WeightSource& source, std::size_t tensor) {
-  const auto& descriptor = source.tensors()[tensor];
-  return testing::normal_weights(descriptor.rows() * descriptor.columns(), static_cast<unsigned>(tensor));
-}
-
-/// Other weights for some linears of every layer.
-Replacements replace(const LongModel& model, const std::vector<std::string>& linears) {
-  const WeightSource& source = *model.model.weights;
-  Replacements replacements;
-  for (std::uint32_t layer = 0; layer < model.config.layers; ++layer) {
-    for (const auto& linear : linears) {
-      const auto tensor = source.find("blk." + std::to_string(layer) + "." + linear + ".weight").value();
-      replacements[tensor] = other_weights(source, tensor);
-    }
-  }
-  return replacements;
-}
-
-/// The walk of a model that has the replacements as its own weights.
-Walk replaced_forward_walk(const LongModel& model, const Replacements& replacements,
-                           kernels::Precision precision) {
-  std::vector<std::unique_ptr<ReplacedTensor>> sources;
-  const WeightSource* last = model.model.weights.get();
-  for (const auto& [tensor, weights] : replacements) {
-    std::vector<std::byte> bytes(weights.size() * sizeof(float));
-    std::memcpy(bytes.data(), weights.data(), bytes.size());
-    sources.push_back(std::make_unique<ReplacedTensor>(*last, tensor, ElementType::F32, std::move(bytes)));
-    last = sources.back().get();
-  }
-  return forward_walk(model, *last, precision);
-}
-
-const std::vector<std::string> kAllLinears = {"attn_q",   "attn_k", "attn_v",  "attn_output",
-                                              "ffn_gate", "ffn_up", "ffn_down"};
+using testing::forward_walk;
+using testing::kAllLinears;
+using testing::kAllOfMixtures;
+using testing::kContext;
+using testing::kWindows;
+using testing::LongModel;
+using testing::paired_walk;
+using testing::replace;
+using testing::replaced_forward_walk;
+using testing::Walk;
 
 class PairedPass : public ::testing::TestWithParam<std::string> {
  protected:
@@ -171,7 +32,9 @@ TEST_P(PairedPass, WithNothingReplacedBothStreamsHaveTheBitsOfTheForwardPass) {
   for (const auto precision : kernels::available_precisions()) {
     const Walk expected = forward_walk(model, *model.model.weights, precision);
     const auto walk = paired_walk(model, {}, {.forward = {.precision = precision, .threads = 2}});
-    EXPECT_EQ(walk.reference.inputs.size(), 7 * model.config.layers + 1);
+    const std::size_t dense = model.config.feed_forward > 0 ? 7 : 4;
+    EXPECT_EQ(walk.reference.inputs.size(), dense * model.config.layers + 1);
+    EXPECT_EQ(walk.reference.expert_inputs.empty(), !model.config.mixture);
     EXPECT_TRUE(walk.reference == expected);
     EXPECT_TRUE(walk.replaced == expected);
   }
@@ -179,15 +42,17 @@ TEST_P(PairedPass, WithNothingReplacedBothStreamsHaveTheBitsOfTheForwardPass) {
 
 TEST_P(PairedPass, TheReplacedStreamIsTheForwardPassOfTheReplacedModel) {
   for (const auto precision : kernels::available_precisions()) {
-    const auto replacements = replace(model, kAllLinears);
+    const auto replacements = replace(model, model.config.mixture ? kAllOfMixtures : kAllLinears);
     const auto walk = paired_walk(model, replacements, {.forward = {.precision = precision, .threads = 2}});
-    EXPECT_TRUE(walk.reference == forward_walk(model, *model.model.weights, precision));
+    const auto expected = forward_walk(model, *model.model.weights, precision);
+    EXPECT_TRUE(walk.reference.inputs == expected.inputs);
+    EXPECT_TRUE(walk.reference.states == expected.states);
     EXPECT_TRUE(walk.replaced == replaced_forward_walk(model, replacements, precision));
     EXPECT_FALSE(walk.replaced == walk.reference);
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Golden, PairedPass, ::testing::ValuesIn(testing::dense_golden_models()),
+INSTANTIATE_TEST_SUITE_P(Golden, PairedPass, ::testing::ValuesIn(testing::golden_models()),
                          [](const auto& name) {
                            std::string letters;
                            for (const char c : name.param) letters += c == '-' ? '_' : c;

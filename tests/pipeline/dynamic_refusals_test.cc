@@ -113,14 +113,6 @@ TEST_F(RefusedDynamicQuantization, IsByGradientsOfMixturesOfExperts) {
   EXPECT_FALSE(has_walked());
 }
 
-TEST_F(RefusedDynamicQuantization, IsByErrorFeedbackOfMixturesOfExperts) {
-  auto job = settings({Kind::bits_per_weight, 8});
-  job.model = TESSERA_TESTDATA "/forward/qwen3-moe";
-  job.feedback.emplace();
-  EXPECT_THAT([&] { run(job); }, ThrowsMessage<UsageError>(HasSubstr("does not take mixtures of experts")));
-  EXPECT_FALSE(has_walked());
-}
-
 TEST_F(RefusedDynamicQuantization, IsFromFilesThatAreNotThereAndToPlacesWithoutAFolder) {
   auto job = settings();
   job.output = folder_ / "absent/out.gguf";

@@ -87,7 +87,7 @@ class EncodedWithFeedback : public ::testing::Test {
     result.blocks.resize(kWeightRows * row_size);
     result.decoded.resize(weights_.size());
     result.outcome = encoder.encode(
-        source, 0, type,
+        source, {0, {0, kWeightRows}}, type,
         [&](const EncodedRows& rows) {
           std::ranges::copy(rows.blocks, result.blocks.begin() + rows.rows.first * row_size);
           std::ranges::copy(rows.decoded, result.decoded.begin() + rows.rows.first * kColumns);
@@ -176,6 +176,27 @@ TEST_F(EncodedWithFeedback, IsTheSameForAnyNumberOfThreads) {
     EXPECT_EQ(encode(ElementType::IQ3_XXS, true, {.threads = 1}, together).blocks,
               encode(ElementType::IQ3_XXS, true, {.threads = 3}, together).blocks);
   }
+}
+
+TEST_F(EncodedWithFeedback, RowsAloneAreWhatTheyAreAmongAll) {
+  const auto type = ElementType::IQ3_XXS;
+  const auto whole = encode(type, true);
+  const RowRange range{37, 60};
+  tessera::testing::MemorySource source;
+  source.add("w", ElementType::F32, {kWeightRows, kColumns}, weights_);
+  InputMoments moments{.columns = kColumns, .tokens = kTokens, .second = second_, .drift = drift_};
+  const FeedbackEncoder encoder(std::move(moments), kWeightRows, {.threads = 2});
+  const std::size_t row_size = row_bytes(type, kColumns);
+  std::vector<std::byte> blocks(range.count * row_size);
+  const auto outcome = encoder.encode(
+      source, {0, range}, type,
+      [&](const EncodedRows& rows) {
+        std::ranges::copy(rows.blocks, blocks.begin() + (rows.rows.first - range.first) * row_size);
+      },
+      never_);
+  EXPECT_EQ(outcome.rows, range.count);
+  EXPECT_TRUE(std::ranges::equal(
+      blocks, std::span(whole.blocks).subspan(range.first * row_size, range.count * row_size)));
 }
 
 TEST_F(EncodedWithFeedback, ReportsTheErrorsAtTheOutput) {

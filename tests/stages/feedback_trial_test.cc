@@ -55,7 +55,7 @@ TEST_F(FeedbackTrials, OfAllRowsGiveWhatEncodingTheTensorGives) {
   for (const auto type : {IQ2_XXS, Q2_K, Q4_K}) {
     const FeedbackEncoder encoder(moments(), 0, {.threads = 2});
     const auto whole = encoder.encode(
-        source_, 0, type, [](const EncodedRows&) {}, StopFlag());
+        source_, {0, {0, kRows}}, type, [](const EncodedRows&) {}, StopFlag());
     const auto parts = outcomes({{0, first, type}, {0, rest, type}});
     EXPECT_EQ(parts[0].output_error + parts[1].output_error, whole.output_error) << name_of(type);
     EXPECT_EQ(parts[0].sampled_output_error, whole.sampled_output_error);  // the first panel is the sample

@@ -145,6 +145,33 @@ TEST(MomentSums, TakeDriftFromTheBatchesThatHaveAReference) {
   expect_near(moments.paired_second, mean_products(taken, &Batch::replaced, columns));
 }
 
+TEST(MomentSums, OfSumsTogetherAreTheMeansOverAllTheirTokens) {
+  const std::size_t columns = 300;
+  const auto rows = batches(Precision::f32, columns);
+  MomentSums all(columns, {.threads = 2}), last(columns, {.threads = 2});
+  all.add(rows[0].rows());
+  all.add({nullptr, rows[1].replaced, rows[1].tokens});
+  last.add(rows[2].rows());
+  all.add(last);
+  const auto moments = all.take("model.gguf", kReaders);
+  EXPECT_EQ(moments.tokens, 64u + 64 + 37);
+  expect_near(moments.second, mean_products(rows, &Batch::replaced, columns));
+  std::vector<Batch> paired;
+  paired.emplace_back(Precision::f32, 64, columns, 64);
+  paired.emplace_back(Precision::f32, 37, columns, 39);
+  expect_near(moments.drift, mean_drift(paired, columns));
+}
+
+TEST(MomentSums, WithoutAnyReferenceHaveNoDrift) {
+  const std::size_t columns = 300;
+  const auto rows = batches(Precision::f32, columns);
+  MomentSums sums(columns, {.threads = 2});
+  for (const auto& batch : rows) sums.add({nullptr, batch.replaced, batch.tokens});
+  const auto moments = sums.take("model.gguf", kReaders);
+  EXPECT_TRUE(moments.drift.empty());
+  expect_near(moments.second, mean_products(rows, &Batch::replaced, columns));
+}
+
 void expect_refused(const Batch& batch, std::size_t columns) {
   try {
     MomentSums sums(columns, {.threads = 2});

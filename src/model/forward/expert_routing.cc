@@ -10,15 +10,15 @@ namespace tessera::model {
 
 ExpertGroups::ExpertGroups(std::size_t experts, std::size_t used, std::span<const std::uint32_t> chosen,
                            std::span<const float> weights)
-    : first_(experts + 1), rows_(chosen.size()), weights_(chosen.size()) {
-  assert(chosen.size() == weights.size());
+    : first_(experts + 1), rows_(chosen.size()), weights_(weights.size()) {
+  assert(weights.empty() || chosen.size() == weights.size());
   for (const std::uint32_t expert : chosen) ++first_[expert + 1];
   std::partial_sum(first_.begin(), first_.end(), first_.begin());
   std::vector<std::size_t> next(first_.begin(), first_.end() - 1);
   for (std::size_t i = 0; i < chosen.size(); ++i) {
     const std::size_t place = next[chosen[i]]++;
     rows_[place] = static_cast<std::uint32_t>(i / used);
-    weights_[place] = weights[i];
+    if (!weights.empty()) weights_[place] = weights[i];
   }
 }
 

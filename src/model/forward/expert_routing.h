@@ -21,7 +21,7 @@ namespace tessera::model {
 /// their numbers rising.
 class ExpertGroups {
  public:
-  /// From the experts and weights of all rows, [rows, used].
+  /// From the experts and weights of all rows, [rows, used]; no weights where nobody asks for them.
   ExpertGroups(std::size_t experts, std::size_t used, std::span<const std::uint32_t> chosen,
                std::span<const float> weights);
 

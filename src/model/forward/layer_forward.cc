@@ -130,11 +130,16 @@ void LayerForward::add_attention(const LayerWeights& weights, std::size_t tokens
   apply(weights.attention_output, tokens, attended, first_row, true, tile.hidden);
 }
 
-void LayerForward::project_feed_forward(const LayerWeights& weights, std::size_t tokens,
-                                        TileActivations& tile) {
+void LayerForward::enter_feed_forward(const LayerWeights& weights, std::size_t tokens,
+                                      TileActivations& tile) {
   normalize(weights.ffn_norm, tokens, tile.hidden, tile.ffn_input);
   watch_.report(ffn_readers(weights), tile.ffn_input, 0, tokens);
   if (mixture_) mixture_->route(weights, std::span(tile.hidden).first(tokens * config_.embedding));
+}
+
+void LayerForward::project_feed_forward(const LayerWeights& weights, std::size_t tokens,
+                                        TileActivations& tile) {
+  enter_feed_forward(weights, tokens, tile);
   if (config_.feed_forward == 0) return;
   apply(weights.gate, tokens, tile.ffn_input, 0, false, tile.gate);
   apply(weights.up, tokens, tile.ffn_input, 0, false, tile.up);

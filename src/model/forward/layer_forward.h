@@ -75,7 +75,9 @@ class LayerForward {
   /// hidden += Wo rows of `attended` from `first_row` on.
   void add_attention(const LayerWeights& weights, std::size_t tokens, const kernels::Matrix& attended,
                      std::size_t first_row, TileActivations& tile);
-  /// ffn_input, gate, up and ffn_activation of tile.hidden; in mixtures, the experts of its rows as well.
+  /// ffn_input of tile.hidden; in mixtures, the experts of its rows as well.
+  void enter_feed_forward(const LayerWeights& weights, std::size_t tokens, TileActivations& tile);
+  /// The same, and gate, up and ffn_activation.
   void project_feed_forward(const LayerWeights& weights, std::size_t tokens, TileActivations& tile);
   /// hidden += Wdown ffn_activation; in mixtures what all experts make of ffn_input.
   void add_down(const LayerWeights& weights, std::size_t tokens, TileActivations& tile);
@@ -83,6 +85,8 @@ class LayerForward {
   void add_feed_forward(const LayerWeights& weights, std::size_t tokens, TileActivations& tile);
 
   Attention& attention() { return attention_; }
+  /// Of a mixture.
+  MixtureForward& mixture() { return *mixture_; }
   kernels::MatrixProducts& products() { return products_.own(); }
 
  private:

@@ -45,6 +45,24 @@ std::span<const float> decode(const WeightSource& source, std::size_t tensor, Ro
 
 }  // namespace
 
+LayerWeights without_matrices(const LayerWeights& weights) {
+  const auto bare = [](const Linear& linear) {
+    return Linear{.tensor = linear.tensor, .weight = {}, .bias = linear.bias};
+  };
+  return {.attention_norm = weights.attention_norm,
+          .query = bare(weights.query),
+          .key = bare(weights.key),
+          .value = bare(weights.value),
+          .query_norm = weights.query_norm,
+          .key_norm = weights.key_norm,
+          .attention_output = bare(weights.attention_output),
+          .ffn_norm = weights.ffn_norm,
+          .gate = bare(weights.gate),
+          .up = bare(weights.up),
+          .down = bare(weights.down),
+          .mixture = {weights.mixture.router, {}, weights.mixture.shared_gate}};
+}
+
 void require_float_linears(const WeightSource& source) {
   for (const auto& tensor : source.tensors()) {
     if (tensor.type != ElementType::I8) continue;
@@ -75,33 +93,40 @@ LayerWeights WeightLoader::layer(std::uint32_t layer) const {
     weights.up = linear(fmt::format("{}ffn_up{}", block, end), config_.feed_forward, embedding);
     weights.down = linear(fmt::format("{}ffn_down{}", block, end), embedding, config_.feed_forward);
   }
-  if (config_.mixture) weights.mixture = mixture(block);
+  if (config_.mixture) weights.mixture = mixture(layer);
   return weights;
 }
 
-ExpertMixture WeightLoader::mixture(const std::string& block) const {
-  const std::uint64_t embedding = config_.embedding;
-  const std::uint64_t width = config_.mixture->feed_forward;
+ExpertMixture WeightLoader::mixture(std::uint32_t layer) const {
+  const std::string block = fmt::format("blk.{}.", layer);
   ExpertMixture mixture;
   mixture.router = router(block + "ffn_gate_inp.weight", config_.mixture->experts);
-  mixture.experts.resize(config_.mixture->experts);
-  load_experts(block + "ffn_gate_exps.weight", &Expert::gate, width, embedding, mixture.experts);
-  load_experts(block + "ffn_up_exps.weight", &Expert::up, width, embedding, mixture.experts);
-  load_experts(block + "ffn_down_exps.weight", &Expert::down, embedding, width, mixture.experts);
+  mixture.experts = experts(layer, 0, config_.mixture->experts);
   if (config_.feed_forward > 0) mixture.shared_gate = router(block + "ffn_gate_inp_shexp.weight", 1);
   return mixture;
+}
+
+std::vector<Expert> WeightLoader::experts(std::uint32_t layer, std::size_t first, std::size_t count) const {
+  const std::string block = fmt::format("blk.{}.", layer);
+  const MatrixShape inward{config_.mixture->feed_forward, config_.embedding};
+  const MatrixShape outward{inward.columns, inward.rows};
+  std::vector<Expert> experts(count);
+  load_experts(block + "ffn_gate_exps.weight", &Expert::gate, inward, first, experts);
+  load_experts(block + "ffn_up_exps.weight", &Expert::up, inward, first, experts);
+  load_experts(block + "ffn_down_exps.weight", &Expert::down, outward, first, experts);
+  return experts;
 }
 
 Router WeightLoader::router(const std::string& name, std::uint64_t rows) const {
   return {require(name, rows, config_.embedding), values(name, rows, config_.embedding)};
 }
 
-void WeightLoader::load_experts(const std::string& name, Linear Expert::*linear, std::uint64_t rows,
-                                std::uint64_t columns, std::vector<Expert>& experts) const {
-  const std::size_t tensor = require(name, experts.size() * rows, columns);
+void WeightLoader::load_experts(const std::string& name, Linear Expert::*linear, const MatrixShape& shape,
+                                std::size_t first, std::vector<Expert>& experts) const {
+  const std::size_t tensor = require(name, config_.mixture->experts * shape.rows, shape.columns);
   for (std::size_t x = 0; x < experts.size(); ++x) {
     (experts[x].*linear).tensor = tensor;
-    (experts[x].*linear).weight = matrix(tensor, {x * rows, rows});
+    (experts[x].*linear).weight = matrix(tensor, {(first + x) * shape.rows, shape.rows});
   }
 }
 

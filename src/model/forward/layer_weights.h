@@ -66,6 +66,9 @@ struct LayerWeights {
   ExpertMixture mixture = {};
 };
 
+/// The layer without the matrices of its linears and without experts, whose biases, norms and routers stay.
+LayerWeights without_matrices(const LayerWeights& weights);
+
 struct OutputWeights {
   std::vector<float> norm;  ///< [e]
   Linear output;            ///< [vocabulary, e]; the token embedding where the output is tied
@@ -83,6 +86,8 @@ class WeightLoader {
                int threads);
 
   LayerWeights layer(std::uint32_t layer) const;
+  /// Of a layer of a mixture, which has all of them: the experts [first, first + count).
+  std::vector<Expert> experts(std::uint32_t layer, std::size_t first, std::size_t count) const;
   OutputWeights output() const;
   /// The norm before the output matrix, [e], without the matrix.
   std::vector<float> output_norm() const;
@@ -99,15 +104,20 @@ class WeightLoader {
   const WeightSource& source() const { return source_; }
 
  private:
+  struct MatrixShape {
+    std::uint64_t rows = 0;
+    std::uint64_t columns = 0;
+  };
+
   std::string output_stem() const;
   /// The tensor of this name and shape; require() wants one of floats, too.
   std::size_t locate(const std::string& name, std::uint64_t rows, std::uint64_t columns) const;
   std::size_t require(const std::string& name, std::uint64_t rows, std::uint64_t columns) const;
-  ExpertMixture mixture(const std::string& block) const;
+  ExpertMixture mixture(std::uint32_t layer) const;
   Router router(const std::string& name, std::uint64_t rows) const;
-  /// Sets the given linear of every expert.
-  void load_experts(const std::string& name, Linear Expert::*linear, std::uint64_t rows,
-                    std::uint64_t columns, std::vector<Expert>& experts) const;
+  /// Sets the given linear, [rows, columns], of `experts`, those of the stack from `first` on.
+  void load_experts(const std::string& name, Linear Expert::*linear, const MatrixShape& shape,
+                    std::size_t first, std::vector<Expert>& experts) const;
   Linear linear(const std::string& stem, std::uint64_t rows, std::uint64_t columns) const;
   std::vector<float> values(const std::string& name, std::uint64_t rows, std::uint64_t columns) const;
   std::vector<float> vector(const std::string& name, std::uint64_t size) const;

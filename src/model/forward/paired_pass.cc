@@ -21,24 +21,6 @@ std::size_t columns_of(LayerInput input, const DecoderConfig& config) {
   return input == LayerInput::down ? config.feed_forward : config.embedding;
 }
 
-/// The weights without the matrices of the linears.
-LayerWeights without_matrices(const LayerWeights& weights) {
-  const auto bare = [](const Linear& linear) {
-    return Linear{.tensor = linear.tensor, .weight = {}, .bias = linear.bias};
-  };
-  return {.attention_norm = weights.attention_norm,
-          .query = bare(weights.query),
-          .key = bare(weights.key),
-          .value = bare(weights.value),
-          .query_norm = weights.query_norm,
-          .key_norm = weights.key_norm,
-          .attention_output = bare(weights.attention_output),
-          .ffn_norm = weights.ffn_norm,
-          .gate = bare(weights.gate),
-          .up = bare(weights.up),
-          .down = bare(weights.down)};
-}
-
 kernels::Matrix copy_of(const kernels::Matrix& matrix) {
   kernels::Matrix copy(matrix.precision(), matrix.rows(), matrix.columns());
   std::memcpy(copy.data(), matrix.data(), matrix.bytes());
@@ -74,15 +56,12 @@ PairedPass::PairedPass(const WeightSource& source, const DecoderConfig& config, 
                  share(settings.forward, reference_windows(),
                        reference_windows() + (settings.sequential ? batch.windows() : 0))) {
   require_float_linears(source);
-  if (config.mixture) {
-    throw BadFileError({.file = source.name()}, "the paired pass does not run mixtures of experts");
-  }
   check_tokens(batch.tokens, config, source.name());
   if (settings.sequential) {
     replaced_.emplace(config, batch.windows(), batch.context,
                       share(settings.forward, batch.windows(), reference_windows() + batch.windows()));
   }
-  const std::size_t tiles = (batch.context + kTileTokens - 1) / kTileTokens;
+  const std::size_t tiles = (batch.context + kTileTokens - 1) / kTileTokens;  // of experts, and at most
   const std::size_t most_parts = windows_at_once() * tiles * streams().size();
   const auto threads = static_cast<std::size_t>(resolve_threads(settings.forward.threads));
   for (std::size_t i = 0; i < std::min(threads, most_parts); ++i)
@@ -99,24 +78,30 @@ void PairedPass::embed() {
 }
 
 void PairedPass::begin_layer(std::uint32_t layer) {
+  layer_ = layer;
   shown_ = 0;
+  experts_.reset();
   for (StagedStream* stream : streams()) stream->end_layer();
   auto weights = loader_.layer(layer);
-  if (replaced_) replaced_->begin_layer(without_matrices(weights), layer);
+  if (replaced_) {
+    auto replaced = without_matrices(weights);
+    replaced.mixture.experts = std::move(weights.mixture.experts);
+    replaced_->begin_layer(std::move(replaced), layer);
+  }
   reference_.begin_layer(std::move(weights), layer);
 }
 
 std::vector<std::size_t> PairedPass::readers(LayerInput input) {
   std::vector<std::size_t> tensors;
-  for (const Linear* linear : readers_of(input, reference_.weights())) tensors.push_back(linear->tensor);
+  for (const Linear* linear : linears_of(input, reference_)) tensors.push_back(linear->tensor);
   return tensors;
 }
 
 void PairedPass::replace(std::size_t tensor, std::span<const float> weights) {
   if (!replaced_) return;
   for (const LayerInput input : kLayerInputs) {
-    const auto originals = readers_of(input, reference_.weights());
-    const auto linears = readers_of(input, replaced_->weights());
+    const auto originals = linears_of(input, reference_);
+    const auto linears = linears_of(input, *replaced_);
     for (std::size_t i = 0; i < linears.size(); ++i) {
       if (linears[i]->tensor != tensor) continue;
       const kernels::Matrix& original = originals[i]->weight;
@@ -132,8 +117,8 @@ void PairedPass::replace(std::size_t tensor, std::span<const float> weights) {
 // Only the linears of one stage are there twice at a time; the others are loaded, or given up, already.
 void PairedPass::complete_replaced(LayerInput input) {
   if (!replaced_) return;
-  const auto originals = readers_of(input, reference_.weights());
-  const auto linears = readers_of(input, replaced_->weights());
+  const auto originals = linears_of(input, reference_);
+  const auto linears = linears_of(input, *replaced_);
   for (std::size_t i = 0; i < linears.size(); ++i) {
     if (linears[i]->weight.rows() == 0) linears[i]->weight = copy_of(originals[i]->weight);
   }
@@ -144,24 +129,45 @@ void PairedPass::show(LayerInput input, const PairedRowsSink& sink, const StopFl
   assert(shown_ < kLayerInputs.size() && kLayerInputs[shown_] == input);
   ++shown_;
   const bool computes_nothing_new = input == LayerInput::attention;
-  if (computes_nothing_new && !sink) return;
+  const bool is_absent = input == LayerInput::down && config_.feed_forward == 0;
+  if (is_absent || (computes_nothing_new && !sink)) return;
   if (!computes_nothing_new) complete_replaced(kLayerInputs[shown_ - 2]);
   const PartStep step = [input](StagedStream& stream, const WindowPart& part, StageWorker& worker,
                                 kernels::Matrix& rows,
                                 std::size_t first_row) { stream.run(input, part, worker, rows, first_row); };
   const bool whole_windows = input == LayerInput::attention_output;
-  run_batches(columns_of(input, config_), whole_windows ? batch_.context : kTileTokens, step, sink, stop,
-              done);
+  run_batches(columns_of(input, config_),
+              whole_windows ? batch_.context : tile_tokens(config_, batch_.context), step, sink, stop, done);
   for (StagedStream* stream : streams()) stream->end(input);
+  if (input == LayerInput::feed_forward && config_.mixture) {
+    experts_.emplace(config_.mixture->experts, config_.mixture->used, shown_stream().chosen(),
+                     std::span<const float>());
+  }
 }
 
 void PairedPass::end_layer(const StopFlag& stop) {
   assert(shown_ == kLayerInputs.size());
   complete_replaced(LayerInput::down);
-  const PartStep step = [](StagedStream& stream, const WindowPart& part, StageWorker& worker,
-                           kernels::Matrix&, std::size_t) { stream.finish(part, worker); };
-  run_batches(0, kTileTokens, step, {}, stop, {});
-  for (StagedStream* stream : streams()) stream->end_layer();
+  if (replaced_) {
+    finish(*replaced_, stop);
+    replaced_->end_layer();
+    if (config_.mixture)
+      reference_.weights().mixture.experts = loader_.experts(layer_, 0, config_.mixture->experts);
+  }
+  finish(reference_, stop);
+  reference_.end_layer();
+}
+
+void PairedPass::finish(StagedStream& stream, const StopFlag& stop) {
+  const PartStep step = [](StagedStream& one, const WindowPart& part, StageWorker& worker, kernels::Matrix&,
+                           std::size_t) { one.finish(part, worker); };
+  const std::size_t windows = stream.states().windows();
+  kernels::Matrix none;
+  for (std::size_t first = 0; first < windows; first += windows_at_once()) {
+    const std::array share = {
+        StreamBatch{&stream, &none, first, std::min(windows_at_once(), windows - first)}};
+    run_batch(share, tile_tokens(config_, batch_.context), step, stop);
+  }
 }
 
 void PairedPass::show_output(const PairedRowsSink& sink, const StopFlag& stop, const WindowsDone& done) {
@@ -169,7 +175,7 @@ void PairedPass::show_output(const PairedRowsSink& sink, const StopFlag& stop, c
   const PartStep step = [&](StagedStream& stream, const WindowPart& part, StageWorker& worker,
                             kernels::Matrix& rows,
                             std::size_t first_row) { stream.normalize(norm, part, worker, rows, first_row); };
-  run_batches(config_.embedding, kTileTokens, step, sink, stop, done);
+  run_batches(config_.embedding, tile_tokens(config_, batch_.context), step, sink, stop, done);
 }
 
 void PairedPass::run_batches(std::size_t columns, std::size_t part_tokens, const PartStep& step,
@@ -230,6 +236,12 @@ std::size_t PairedPass::reference_windows() const {
     if (has_reference(first / at_once)) windows += std::min(at_once, batch_.windows() - first);
   }
   return windows;
+}
+
+std::vector<Linear*> PairedPass::linears_of(LayerInput input, StagedStream& stream) const {
+  const bool is_feed_forward = input == LayerInput::feed_forward || input == LayerInput::down;
+  if (is_feed_forward && config_.feed_forward == 0) return {};
+  return readers_of(input, stream.weights());
 }
 
 std::vector<StagedStream*> PairedPass::streams() {

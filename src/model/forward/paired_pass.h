@@ -11,6 +11,10 @@
 //       pass.show(input, sink, stop);                        // both streams' input, batch by batch
 //       for (tensor : pass.readers(input)) pass.replace(tensor, new weights);
 //     }
+//     for (input : kExpertInputs, expert) {                   // of mixtures: feed_forward and down of each
+//       pass.show_expert(input, expert, sink, stop);         // the rows of the tokens that pass it
+//       for (tensor : pass.expert_readers(input)) pass.replace_expert(tensor, expert, new weights);
+//     }
 //     pass.end_layer(stop);                                  // checkpoints: reference(), replaced()
 //   }
 //   pass.show_output(sink, stop);
@@ -18,7 +22,15 @@
 // Each stream multiplies every linear once (staged_stream.h says what it keeps between stages), so with all
 // windows in both the whole costs two forward passes. What is learnt from the reference, a mean difference,
 // takes fewer tokens than what is learnt from the replaced stream: the reference may be that of every so
-// manieth batch of windows only. With nothing replaced both streams have the bits of ForwardPass. The result
+// manieth batch of windows only.
+//
+// In mixtures of experts the replaced stream chooses, as the quantized model will: an expert is shown the
+// rows of the tokens that pass it there, and beside them what the original expert reads of the same tokens of
+// the reference, whether they pass it there or not. The experts of a layer are resident once: before the
+// streams are taken past the layer's end as they were replaced, one by one for what is shown of the
+// reference, and for its own way at last loaded again. So gate and up of experts are multiplied twice.
+//
+// With nothing replaced both streams have the bits of ForwardPass. The result
 // does not depend on the number of threads.
 #pragma once
 
@@ -41,6 +53,9 @@ namespace tessera::model {
 inline constexpr std::array kLayerInputs = {LayerInput::attention, LayerInput::attention_output,
                                             LayerInput::feed_forward, LayerInput::down};
 
+/// The inputs of an expert's linears, in the same order.
+inline constexpr std::array kExpertInputs = {LayerInput::feed_forward, LayerInput::down};
+
 struct PairedSettings {
   /// `memory_bytes` bounds the activations of all windows that are kept, both streams together.
   ForwardSettings forward = {};
@@ -49,7 +64,7 @@ struct PairedSettings {
   /// Sequential: batches 0, n, 2 n and so on have a reference, the others are shown without.
   std::size_t reference_every = 1;
   /// Tokens that are shown at a time, as many whole windows as fit (at least one). More keep more threads
-  /// busy: a thread takes 256 tokens of a stream, or before attention_output a window.
+  /// busy: a thread takes a tile of a stream, or before attention_output a window.
   std::size_t batch_tokens = 2048;
 };
 
@@ -64,7 +79,7 @@ using PairedRowsSink = std::function<void(const PairedRows&)>;
 
 class PairedPass {
  public:
-  /// Checks the tokens against the vocabulary. Throws BadFileError (on mixtures of experts too), IoError.
+  /// Checks the tokens against the vocabulary. Throws BadFileError, IoError.
   /// Source, config and tokens outlive it.
   PairedPass(const WeightSource& source, const DecoderConfig& config, const TokenBatch& batch,
              const PairedSettings& settings);
@@ -99,6 +114,17 @@ class PairedPass {
   /// still to be shown, with `weights` [out, in], rounded to the precision of the pass. Its bias stays.
   void replace(std::size_t tensor, std::span<const float> weights);
 
+  /// By expert of the present layer's mixture, the tokens that pass it; once feed_forward was shown.
+  std::vector<std::uint64_t> expert_tokens() const;
+  /// The tensors that stack the linears reading an input of experts, feed_forward or down.
+  std::vector<std::size_t> expert_readers(LayerInput input) const;
+  /// Shows an expert's input, when all of kLayerInputs were shown. `sink` gets batches of rows, first those
+  /// of tokens with a reference; none where no token passes the expert. Throws InterruptedError,
+  /// BadFileError.
+  void show_expert(LayerInput input, std::size_t expert, const PairedRowsSink& sink, const StopFlag& stop);
+  /// As replace, for one expert of a tensor that stacks them.
+  void replace_expert(std::size_t tensor, std::size_t expert, std::span<const float> weights);
+
   /// Takes the streams past the last linear of the layer.
   void end_layer(const StopFlag& stop);
 
@@ -119,15 +145,31 @@ class PairedPass {
     std::size_t count;
   };
 
+  /// One stream's share of a batch of an expert's tokens.
+  struct ExpertShare {
+    const StagedStream* stream;
+    const Expert* expert;
+    kernels::Matrix* rows;
+  };
+
   void run_batches(std::size_t columns, std::size_t part_tokens, const PartStep& step,
                    const PairedRowsSink& sink, const StopFlag& stop, const WindowsDone& done);
   void run_batch(std::span<const StreamBatch> shares, std::size_t part_tokens, const PartStep& step,
                  const StopFlag& stop);
+  void run_expert(LayerInput input, std::span<const std::uint32_t> tokens,
+                  std::span<const ExpertShare> shares, const StopFlag& stop);
+  TokenPosition position_in(const StagedStream& stream, std::uint32_t token) const;
   std::vector<kernels::Matrix>& rows_of(std::size_t columns);
   std::size_t windows_at_once() const;
   bool has_reference(std::size_t batch) const;
   std::size_t reference_windows() const;
   std::vector<StagedStream*> streams();
+  /// The stream that is shown as `replaced`.
+  StagedStream& shown_stream() { return replaced_ ? *replaced_ : reference_; }
+  const StagedStream& shown_stream() const { return replaced_ ? *replaced_ : reference_; }
+  /// The linears that read an input, in a stream's weights of the layer; experts are not among them.
+  std::vector<Linear*> linears_of(LayerInput input, StagedStream& stream) const;
+  void finish(StagedStream& stream, const StopFlag& stop);
   void complete_replaced(LayerInput input);
 
   const DecoderConfig& config_;
@@ -140,7 +182,9 @@ class PairedPass {
   std::vector<StageWorker> workers_;
   /// By columns, a batch of each stream: new ones for every input would spend their time on new pages.
   std::map<std::size_t, std::vector<kernels::Matrix>> rows_;
-  std::size_t shown_ = 0;  ///< inputs of the present layer
+  std::uint32_t layer_ = 0;              ///< the present one
+  std::size_t shown_ = 0;                ///< inputs of it
+  std::optional<ExpertGroups> experts_;  ///< of its mixture: tokens by expert
 };
 
 }  // namespace tessera::model

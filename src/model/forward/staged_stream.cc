@@ -57,9 +57,9 @@ std::vector<Linear*> readers_of(LayerInput input, LayerWeights& weights) {
 StageWorker::StageWorker(const DecoderConfig& config, const kernels::RopeTable& rope,
                          kernels::Precision precision, std::size_t context)
     : steps(config, rope, precision, kStepsAlone),
-      tile(config, precision, std::min(context, kTileTokens)),
+      tile(config, precision, tile_tokens(config, context)),
       heads(config, precision, context, context),
-      attended(precision, std::min(context, kTileTokens), config.query_width()) {}
+      attended(precision, tile_tokens(config, context), config.query_width()) {}
 
 StagedStream::StagedStream(const DecoderConfig& config, std::size_t windows, std::size_t context,
                            const ForwardSettings& settings)
@@ -70,7 +70,8 @@ StagedStream::StagedStream(const DecoderConfig& config, std::size_t windows, std
       middle_(windows, context_, config.embedding,
               with(beside(states_, states_settings(settings)), kernels::Precision::f32)),
       kept_(windows, context_, std::max(config.query_width(), config.feed_forward),
-            beside(middle_, beside(states_, states_settings(settings)))) {}
+            beside(middle_, beside(states_, states_settings(settings)))),
+      chosen_(config.mixture ? windows * context * config.mixture->used : 0) {}
 
 void StagedStream::begin_layer(LayerWeights weights, std::uint32_t layer) {
   weights_ = std::move(weights);
@@ -107,8 +108,9 @@ void StagedStream::normalize(std::span<const float> weight, const WindowPart& pa
 void StagedStream::attend(const WindowPart& window, StageWorker& worker, kernels::Matrix& rows,
                           std::size_t first_row) {
   assert(window.first == 0 && window.tokens == context_);
-  for (std::size_t first = 0; first < context_; first += kTileTokens) {
-    const std::size_t tokens = std::min(kTileTokens, context_ - first);
+  const std::size_t tile = tile_tokens(config_, context_);
+  for (std::size_t first = 0; first < context_; first += tile) {
+    const std::size_t tokens = std::min(tile, context_ - first);
     load(states_, {window.window, first, tokens}, worker);
     worker.steps.project_heads(weights_, tokens, worker.tile);
     worker.steps.place_heads(weights_, tokens, first, first, worker.tile, worker.heads);
@@ -125,7 +127,13 @@ void StagedStream::enter_feed_forward(const WindowPart& part, StageWorker& worke
   copy_rows(kept(part, config_.query_width()), worker.attended, 0);
   worker.steps.add_attention(weights_, part.tokens, worker.attended, 0, worker.tile);
   middle_.store(part.window, part.first, hidden);
-  worker.steps.normalize(weights_.ffn_norm, part.tokens, hidden, rows, first_row);
+  worker.steps.enter_feed_forward(weights_, part.tokens, worker.tile);
+  std::memcpy(rows.row(first_row), worker.tile.ffn_input.data(),
+              part.tokens * config_.embedding * element_bytes_);
+  if (!config_.mixture) return;
+  std::ranges::copy(worker.steps.mixture().chosen(),
+                    chosen_.begin() + static_cast<std::ptrdiff_t>((part.window * context_ + part.first) *
+                                                                  config_.mixture->used));
 }
 
 void StagedStream::activate(const WindowPart& part, StageWorker& worker, kernels::Matrix& rows,
@@ -137,9 +145,22 @@ void StagedStream::activate(const WindowPart& part, StageWorker& worker, kernels
   copy_rows(activation, rows, first_row);
 }
 
+void StagedStream::run_expert(LayerInput input, const Expert& expert, std::span<const TokenPosition> tokens,
+                              StageWorker& worker, kernels::Matrix& rows, std::size_t first_row) const {
+  const std::size_t columns = config_.embedding;
+  const auto hidden = std::span(worker.tile.hidden).first(tokens.size() * columns);
+  for (std::size_t i = 0; i < tokens.size(); ++i)
+    middle_.load(tokens[i].window, tokens[i].position, hidden.subspan(i * columns, columns));
+  if (input == LayerInput::feed_forward)
+    return worker.steps.normalize(weights_.ffn_norm, tokens.size(), hidden, rows, first_row);
+  worker.steps.normalize(weights_.ffn_norm, tokens.size(), hidden, worker.tile.ffn_input);
+  worker.steps.mixture().activate(expert, {worker.tile.ffn_input, 0, tokens.size()}, rows, first_row);
+}
+
 void StagedStream::finish(const WindowPart& part, StageWorker& worker) {
   const auto hidden = load(middle_, part, worker);
-  copy_rows(kept(part, config_.feed_forward), worker.tile.ffn_activation, 0);
+  if (config_.mixture) worker.steps.enter_feed_forward(weights_, part.tokens, worker.tile);
+  if (config_.feed_forward > 0) copy_rows(kept(part, config_.feed_forward), worker.tile.ffn_activation, 0);
   worker.steps.add_down(weights_, part.tokens, worker.tile);
   states_.store(part.window, part.first, hidden);
 }

@@ -6,11 +6,16 @@
 //   down              s = silu(gate m) * up m                 shown to down
 //   finish            h <- h' + down s
 //
-// Every linear is multiplied once, with the steps, tiles and roundings of LayerForward::run: the bits are the
-// same. What a later stage needs is kept for all windows: h in the precision of the pass, h' in float32
-// (LayerForward does not round it), and a [.., q], whose place s [.., f] takes once nothing reads a any more.
-// So a token takes b e + 4 e + b max(q, f) bytes at b bytes per element. Places serve one layer after the
-// other: new ones for each would spend more time on new pages than a small model's products take.
+// In a mixture of experts these are those of the shared expert, where there is one, and between down and
+// finish an expert's rows can be had: m, and s of that expert, of any tokens, whether they pass it or not.
+// Which experts they pass is decided when feed_forward is shown; m is normalized anew each time, and finish
+// takes all experts anew (mixture_forward.h), so nothing else is kept.
+//
+// Every other linear is multiplied once, with the steps, tiles and roundings of LayerForward::run: the bits
+// are the same. What a later stage needs is kept for all windows: h in the precision of the pass, h' in
+// float32 (LayerForward does not round it), and a [.., q], whose place s [.., f] takes once nothing reads a
+// any more. So a token takes b e + 4 e + b max(q, f) bytes at b bytes per element. Places serve one layer
+// after the other: new ones for each would spend more time on new pages than a small model's products take.
 #pragma once
 
 #include <cstddef>
@@ -35,6 +40,12 @@ struct WindowPart {
   std::size_t tokens = 0;
 };
 
+/// One token of a stream's windows.
+struct TokenPosition {
+  std::size_t window = 0;
+  std::size_t position = 0;
+};
+
 /// One worker's steps and scratch memory.
 struct StageWorker {
   /// For windows of `context` tokens. Config and table outlive it.
@@ -57,17 +68,26 @@ class StagedStream {
   /// h: what entered the layer, until finish replaces it by what leaves it.
   HiddenStates& states() { return states_; }
   LayerWeights& weights() { return weights_; }
+  const LayerWeights& weights() const { return weights_; }
 
   void begin_layer(LayerWeights weights, std::uint32_t layer);
   void end_layer();
 
-  /// Rows of `rows` from `first_row` on = the input of the part. A part is a tile of kTileTokens tokens of a
+  /// Rows of `rows` from `first_row` on = the input of the part. A part is a tile of tile_tokens tokens of a
   /// window (fewer at its end), of attention_output a whole window. Different parts may come from different
   /// threads.
   void run(LayerInput input, const WindowPart& part, StageWorker& worker, kernels::Matrix& rows,
            std::size_t first_row);
   /// Gives up the weights that only this stage multiplied.
   void end(LayerInput input);
+
+  /// The experts that every token passes in the present layer, [windows * context, used]; of mixtures, once
+  /// all of feed_forward was run.
+  std::span<const std::uint32_t> chosen() const { return chosen_; }
+  /// Rows of `rows` from `first_row` on = what those linears of an expert read at these tokens, kTileTokens
+  /// at most, whose `input` is feed_forward or down.
+  void run_expert(LayerInput input, const Expert& expert, std::span<const TokenPosition> tokens,
+                  StageWorker& worker, kernels::Matrix& rows, std::size_t first_row) const;
 
   /// Takes a tile past the layer's end.
   void finish(const WindowPart& part, StageWorker& worker);
@@ -93,6 +113,7 @@ class StagedStream {
   HiddenStates states_;
   HiddenStates middle_;  ///< h'
   HiddenStates kept_;    ///< a, then s: dense rows from the start of each window
+  std::vector<std::uint32_t> chosen_;
   LayerWeights weights_;
   std::uint32_t layer_ = 0;
 };
