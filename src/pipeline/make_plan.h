@@ -4,6 +4,7 @@
 
 #include <span>
 
+#include "pipeline/output_metadata.h"
 #include "pipeline/quantize.h"
 
 namespace tessera::pipeline {
@@ -12,6 +13,7 @@ namespace tessera::pipeline {
 struct PlanJob {
   const QuantizeSettings& settings;
   const TextWalkJob& walks;
+  Protection* protection;  ///< or nullptr
   ProgressObserver& progress;
   const StopFlag& stop;
 
@@ -21,6 +23,9 @@ struct PlanJob {
 /// Fills plan, importance, header, settings, times and, of a dynamic plan, what it was chosen from. Of the
 /// report, provenance is there already. Throws UsageError, BadFileError, IoError, InterruptedError.
 void make_plan(const PlanJob& job, QuantizeReport& report);
+
+/// For the output's metadata.
+OutputOrigin origin_of(const PlanJob& job, std::optional<DynamicOrigin> dynamic);
 
 /// What encodes, as reports and metadata say it.
 std::string encoder_text(const QuantizeSettings& settings);

@@ -22,7 +22,8 @@ class Candidates {
     const auto count = input.weights.size();
     importance_.assign(input.importance.begin(), input.importance.end());
     // As the encoders take it: without any, all columns count the same.
-    if (std::ranges::all_of(importance_, [](float value) { return value == 0; })) importance_.assign(count, 1);
+    if (std::ranges::all_of(importance_, [](float value) { return value == 0; }))
+      importance_.assign(count, 1);
     set_factors();
     draw_in();
     decoded_.resize(rows_.size());

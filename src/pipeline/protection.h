@@ -1,0 +1,95 @@
+// Protecting super weights in a quantization: what is decided before the plan, what of the plan changes, how
+// blocks are encoded, and what is written beside the output.
+//
+//   method     decided first             then
+//   block      -                         blocks with super weights are encoded with care
+//   tensor     tensors to promote        the same, in the other tensors
+//   sidecar    weights to restore        blocks are encoded as if those weights were not there, the others
+//   with
+//                                        super weights with care; afterwards the sidecar is written
+//
+// Of block and sidecar, tensors that hold too many for that are promoted as well. A dynamic plan pays for
+// promoted tensors and the sidecar from the size it is given.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "artifacts/quant_config.h"
+#include "artifacts/quant_plan.h"
+#include "artifacts/sidecar.h"
+#include "artifacts/super_weight.h"
+#include "artifacts/super_weight_coverage.h"
+#include "artifacts/weight_protection.h"
+#include "foundation/base/progress.h"
+#include "foundation/base/stop_flag.h"
+#include "model/source/open_model.h"
+#include "stages/plan_sidecar.h"
+#include "stages/promote_tensors.h"
+
+namespace tessera::pipeline {
+
+struct ProtectionSettings {
+  ProtectionMethod method = ProtectionMethod::block;
+  std::optional<std::filesystem::path> list = std::nullopt;  ///< found before; empty: found in the run
+  stages::PromotionSettings promotion = {};
+  stages::SidecarSettings sidecar = {};
+};
+
+/// Where the sidecar of an output goes: OUT.gguf has OUT.sidecar.gguf.
+std::filesystem::path sidecar_path(const std::filesystem::path& output);
+
+class Protection {
+ public:
+  /// Refers to settings and model. Throws BadFileError when the list is of another model, UsageError when the
+  /// method is sidecar and none of the weights can be restored.
+  Protection(const ProtectionSettings& settings, SuperWeightList list, const model::OpenedModel& model,
+             std::filesystem::path output);
+
+  /// Pins the tensors to promote, but for those that the policy keeps at as many bits.
+  void add_rules(QuantPolicy& policy) const;
+  /// What the output has to leave room for.
+  std::uint64_t sidecar_bytes() const;
+  /// Of the output's metadata: what is protected, as JSON. The same for every plan.
+  std::string metadata_text() const;
+  /// Everything that decides the bytes of the output, beside the plan.
+  std::string fingerprint_text() const;
+
+  /// Promotes tensors where the plan has not done so.
+  void change_plan(QuantPlan& plan);
+  /// Of a plan that was changed. Nothing for the tensors of `otherwise`, which are not encoded block by
+  /// block.
+  PlanProtection blocks_of(const QuantPlan& plan, const std::vector<bool>& otherwise) const;
+  /// What a dry run knows.
+  SuperWeightCoverage coverage_of(const QuantPlan& plan, const PlanProtection& blocks) const;
+  /// Reads the output, which is `files`, writes the sidecar where there is one to write, and completes the
+  /// coverage. Throws BadFileError, IoError, InterruptedError.
+  void finish(const std::vector<std::filesystem::path>& files, int threads, SuperWeightCoverage& coverage,
+              ProgressObserver& progress, const StopFlag& stop);
+
+ private:
+  struct Place {
+    std::size_t tensor = 0;
+    std::uint64_t row = 0;
+    std::uint64_t column = 0;
+    float value = 0;
+
+    auto key() const { return std::tuple(tensor, row, column); }
+  };
+
+  bool is_restored(const Place& place) const;
+
+  const ProtectionSettings& settings_;
+  SuperWeightList list_;
+  const model::OpenedModel& model_;
+  std::filesystem::path output_;
+  std::vector<Place> places_;            ///< in order, each once
+  std::vector<std::size_t> to_promote_;  ///< tensors
+  std::vector<std::size_t> promoted_;    ///< of the plan
+  Sidecar sidecar_;
+};
+
+}  // namespace tessera::pipeline
