@@ -172,10 +172,35 @@ class Scan {
   BestCandidates best_;
 };
 
-std::uint64_t weights_of(const CoverageJob& job) {
-  std::uint64_t weights = 0;
-  for (const auto& scored : job.tensors) weights += job.source.tensors()[scored.tensor].weights();
-  return weights;
+/// Adds up `size` of the job's tensors.
+template <class Size>
+std::uint64_t total_of(const CoverageJob& job, const Size& size) {
+  std::uint64_t total = 0;
+  for (const auto& scored : job.tensors) total += (job.source.tensors()[scored.tensor].*size)();
+  return total;
+}
+
+/// Reads all weights past the scan; gives the histogram of their scores.
+kernels::ScoreHistogram read_all(const CoverageJob& job, int threads, Scan& scan, ProgressObserver& progress,
+                                 const StopFlag& stop) {
+  const auto pieces = pieces_of(job);
+  std::vector<Worker> workers(static_cast<std::size_t>(resolve_threads(threads)));
+  std::mutex mutex;
+  std::uint64_t done = 0;
+  progress.begin("scoring weights", total_of(job, &TensorDescriptor::bytes));
+  parallel_for(pieces.size(), threads, [&](std::size_t item, int worker) {
+    stop.check();
+    const Piece& piece = pieces[item];
+    scan.look_at(piece, workers[static_cast<std::size_t>(worker)]);
+    const auto& tensor = job.source.tensors()[job.tensors[piece.item].tensor];
+    const std::lock_guard lock(mutex);
+    done += piece.rows.count * row_bytes(tensor.type, tensor.columns());
+    progress.advance(done);
+  });
+  progress.end();
+  kernels::ScoreHistogram scores;
+  for (const Worker& worker : workers) scores += worker.histogram;
+  return scores;
 }
 
 std::optional<double> fence_of(const kernels::ScoreHistogram& scores) {
@@ -212,25 +237,10 @@ CoverageFinding scan_coverage(const CoverageJob& job, const CoverageSettings& se
   require_coverage(settings.coverage);
   CoverageFinding finding;
   finding.outcome.asked = settings.coverage;
-  finding.outcome.considered = weights_of(job);
+  finding.outcome.considered = total_of(job, &TensorDescriptor::weights);
   const double share = settings.coverage * static_cast<double>(finding.outcome.considered);
   Scan scan(job, std::max<std::uint64_t>(1, static_cast<std::uint64_t>(share)));
-  const auto pieces = pieces_of(job);
-  std::vector<Worker> workers(static_cast<std::size_t>(resolve_threads(settings.threads)));
-  std::mutex mutex;
-  std::uint64_t done = 0;
-  progress.begin("scoring weights", finding.outcome.considered);
-  parallel_for(pieces.size(), settings.threads, [&](std::size_t item, int worker) {
-    stop.check();
-    const Piece& piece = pieces[item];
-    scan.look_at(piece, workers[static_cast<std::size_t>(worker)]);
-    const std::lock_guard lock(mutex);
-    done += piece.rows.count * job.source.tensors()[job.tensors[piece.item].tensor].columns();
-    progress.advance(done);
-  });
-  progress.end();
-  kernels::ScoreHistogram scores;
-  for (const Worker& worker : workers) scores += worker.histogram;
+  const auto scores = read_all(job, settings.threads, scan, progress, stop);
   finding.weights = scan.take();
   if (!finding.weights.empty()) finding.outcome.threshold = finding.weights.back().score;
   if (settings.cut_at_fence) finding.outcome.fence = fence_of(scores);
