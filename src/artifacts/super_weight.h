@@ -9,6 +9,7 @@
 //                     scalar of a down projection that turns one spike of its input into one of its output.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -16,6 +17,9 @@
 #include <vector>
 
 namespace tessera {
+
+/// Columns whose weights the small blocks of block formats scale together.
+inline constexpr std::size_t kSuperWeightBlock = 32;
 
 enum class SuperWeightNotion { coverage, activation_spike };
 
@@ -31,8 +35,8 @@ struct SuperWeight {
   float value = 0;           ///< as the model has it
   double score = 0;          ///< larger is more important; comparable within a notion only
   SuperWeightNotion notion = SuperWeightNotion::coverage;
-  /// |value| by the root mean square of the other weights of its block: 32 columns, as block formats scale
-  /// them together. Empty where all others are 0.
+  /// |value| by the root mean square of the other weights of its block (kSuperWeightBlock
+  /// columns). Empty where all others are 0.
   std::optional<double> block_ratio = std::nullopt;
 
   bool operator==(const SuperWeight&) const = default;
