@@ -13,11 +13,14 @@ namespace tessera::cli {
 struct ProtectionOptions {
   std::string method;  ///< empty: no protection
   std::string list;
+  std::string notion;
+  std::optional<double> coverage;
   std::optional<double> sidecar_bits;
   std::optional<std::uint32_t> sidecar_rank;
 };
 
-/// Declares --protect-super-weights, --super-weights, --sidecar-bits and --sidecar-rank.
+/// Declares --protect-super-weights, --super-weights, --super-weight-notion, --super-weight-coverage,
+/// --sidecar-bits and --sidecar-rank.
 void add_protection_options(CLI::App& command, ProtectionOptions& options);
 
 /// Throws UsageError for options of a protection that is not asked for.

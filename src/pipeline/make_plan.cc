@@ -178,7 +178,7 @@ void plan_dynamically(const PlanJob& job, QuantizeReport& report) {
   report.plan = std::move(made.plan);
   report.importance = std::move(made.importance);
   report.header = header_of(settings, report.plan, made.sensitivity.method);
-  report.times = std::move(made.times);
+  report.times.insert(report.times.end(), made.times.begin(), made.times.end());
   std::vector<std::string> candidates;
   for (const auto type : dynamic.policy.candidates) candidates.emplace_back(name_of(type));
   report.settings = {{"profile", dynamic.policy.profile},

@@ -64,6 +64,20 @@ std::filesystem::path sidecar_path(const std::filesystem::path& output) {
   return path.replace_extension(".sidecar.gguf");
 }
 
+SuperWeightList list_to_protect(const ProtectionSettings& settings, const TextWalkJob& walks,
+                                const std::optional<std::filesystem::path>& imatrix,
+                                ProgressObserver& progress, const StopFlag& stop) {
+  if (settings.list) return read_super_weights(*settings.list);
+  auto find = settings.find;
+  find.imatrix = imatrix;
+  find.names_model = false;
+  if (!walks.has_texts() && find.search == SuperWeightSearch::both) {
+    find.search = SuperWeightSearch::coverage;
+    progress.warn("without texts (-f) super weights are found by coverage alone, not by activation spikes");
+  }
+  return find_super_weights(walks, find, progress, stop);
+}
+
 Protection::Protection(const ProtectionSettings& settings, SuperWeightList list,
                        const model::OpenedModel& model, std::filesystem::path output)
     : settings_(settings), list_(std::move(list)), model_(model), output_(std::move(output)) {

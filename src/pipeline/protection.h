@@ -27,6 +27,7 @@
 #include "foundation/base/progress.h"
 #include "foundation/base/stop_flag.h"
 #include "model/source/open_model.h"
+#include "pipeline/super_weights.h"
 #include "stages/plan_sidecar.h"
 #include "stages/promote_tensors.h"
 
@@ -35,12 +36,20 @@ namespace tessera::pipeline {
 struct ProtectionSettings {
   ProtectionMethod method = ProtectionMethod::block;
   std::optional<std::filesystem::path> list = std::nullopt;  ///< found before; empty: found in the run
+  /// For finding them. Without texts spikes are not looked for unless they alone are.
+  SuperWeightSettings find = {};
   stages::PromotionSettings promotion = {};
   stages::SidecarSettings sidecar = {};
 };
 
 /// Where the sidecar of an output goes: OUT.gguf has OUT.sidecar.gguf.
 std::filesystem::path sidecar_path(const std::filesystem::path& output);
+
+/// Reads the list, or finds the weights. `imatrix` as the run has it. Throws as read_super_weights and
+/// find_super_weights.
+SuperWeightList list_to_protect(const ProtectionSettings& settings, const TextWalkJob& walks,
+                                const std::optional<std::filesystem::path>& imatrix,
+                                ProgressObserver& progress, const StopFlag& stop);
 
 class Protection {
  public:

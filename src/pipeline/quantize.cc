@@ -83,7 +83,9 @@ std::uint64_t fingerprint_of(const QuantizeSettings& settings, const Protection*
 }
 
 /// What is asked of super weights, or nothing.
-std::optional<Protection> protection_of(const QuantizeSettings& settings, const TextWalkJob& walks) {
+std::optional<Protection> protection_of(const QuantizeSettings& settings, const TextWalkJob& walks,
+                                        QuantizeReport& report, ProgressObserver& progress,
+                                        const StopFlag& stop) {
   if (!settings.protection) return std::nullopt;
   if (settings.feedback && settings.protection->method != ProtectionMethod::tensor) {
     throw UsageError(
@@ -92,8 +94,10 @@ std::optional<Protection> protection_of(const QuantizeSettings& settings, const 
         "treated by themselves afterwards: protect them by --protect-super-weights=tensor, or take the plain "
         "encoder");
   }
-  return std::make_optional<Protection>(*settings.protection, read_super_weights(*settings.protection->list),
-                                        walks.model, settings.output);
+  auto list = timed(report.times, "super weights", [&] {
+    return list_to_protect(*settings.protection, walks, settings.imatrix, progress, stop);
+  });
+  return std::make_optional<Protection>(*settings.protection, std::move(list), walks.model, settings.output);
 }
 
 /// Tensors that error feedback encodes.
@@ -144,7 +148,7 @@ QuantizeReport quantize(const QuantizeSettings& settings, ProgressObserver& prog
   if (!walks.checkpoint && !settings.dry_run) walks.checkpoint = work.path();
   const TextWalkJob walk_job{settings.model,         model, settings.open, walks, settings.encode.encoder,
                              settings.encode.threads};
-  auto protection = protection_of(settings, walk_job);
+  auto protection = protection_of(settings, walk_job, report, progress, stop);
   const PlanJob plan_job{settings, walk_job, protection ? &*protection : nullptr, progress, stop};
   make_plan(plan_job, report);
   const auto dynamic =

@@ -70,7 +70,7 @@ std::vector<Line> ordered_lines(const SuperWeightList& list, std::span<const std
 bool takes_sidecar(const TensorDescriptor& tensor) {
   const auto role = model::place_of(tensor.name).role;
   return tensor.shape.size() == 2 && model::may_be_quantized(tensor) &&
-         role != model::TensorRole::token_embd && role != model::TensorRole::other;
+         role != model::TensorRole::token_embedding && role != model::TensorRole::other;
 }
 
 Sidecar plan_sidecar(const SuperWeightList& list, std::span<const std::size_t> places,
