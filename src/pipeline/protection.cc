@@ -18,8 +18,6 @@
 namespace tessera::pipeline {
 namespace {
 
-constexpr std::string_view kOption = "--protect-super-weights";
-
 /// Decodes single weights of a source; those of one row are to be asked for together.
 class WeightReader {
  public:
@@ -91,18 +89,31 @@ Protection::Protection(const ProtectionSettings& settings, SuperWeightList list,
   std::ranges::sort(places_, {}, &Place::key);
   const auto repeated = std::ranges::unique(places_, {}, &Place::key);
   places_.erase(repeated.begin(), repeated.end());
-  to_promote_ = settings.method == ProtectionMethod::tensor
-                    ? stages::tensors_to_promote(list_, places, tensors, settings.promotion)
-                    : stages::crowded_tensors(list_, places, tensors, settings.promotion);
-  if (settings.method != ProtectionMethod::sidecar) return;
-  sidecar_ = stages::plan_sidecar(list_, places, tensors,
-                                  model.metadata.text("general.architecture").value_or(""), settings.sidecar);
-  if (sidecar_.tensors.empty() && !places_.empty()) {
-    throw UsageError(fmt::format(
-        "{}=sidecar: none of the {} super weights can be restored by a LoRA adapter of at most {} "
-        "bits per weight (token embeddings and stacked experts cannot at all); use =block or =tensor",
-        kOption, places_.size(), settings.sidecar.max_bits_per_weight));
+  if (settings.method == ProtectionMethod::tensor)
+    to_promote_ = stages::tensors_to_promote(list_, places, tensors, settings.promotion);
+  if (settings.method == ProtectionMethod::block)
+    to_promote_ = stages::crowded_tensors(list_, places, tensors, settings.promotion);
+  if (settings.method == ProtectionMethod::sidecar) {
+    sidecar_ = stages::plan_sidecar(
+        list_, places, tensors, model.metadata.text("general.architecture").value_or(""), settings.sidecar);
   }
+}
+
+std::string Protection::shortfall() const {
+  if (places_.empty()) return "no super weights were found: there is nothing to protect";
+  if (settings_.method == ProtectionMethod::sidecar && sidecar_.tensors.empty()) {
+    return fmt::format(
+        "none of the {} super weights is worth its bytes in a sidecar (token embeddings and stacked "
+        "experts cannot be in one at all): none is written",
+        places_.size());
+  }
+  if (settings_.method == ProtectionMethod::tensor && to_promote_.empty()) {
+    return fmt::format(
+        "no tensor is promoted for its super weights: each that has some is more than {:g} % of "
+        "the model",
+        100 * settings_.promotion.weights);
+  }
+  return "";
 }
 
 void Protection::add_rules(QuantPolicy& policy) const {
@@ -119,7 +130,7 @@ void Protection::add_rules(QuantPolicy& policy) const {
     TensorRule rule;
     rule.selector.tensors = {tensors[i].name};
     rule.type = *type;
-    rule.place = {.file = std::string(kOption), .line = 0, .built_in = true};
+    rule.place = {.file = "--protect-super-weights", .line = 0, .built_in = true};
     policy.rules.push_back(std::move(rule));
   }
 }
@@ -162,8 +173,10 @@ PlanProtection Protection::blocks_of(const QuantPlan& plan, const std::vector<bo
   PlanProtection blocks(plan.tensors.size());
   for (const auto& place : places_) {
     const auto& tensor = plan.tensors[place.tensor];
+    const bool restored = is_restored(place);
     if (tensor.is_copied() || otherwise[place.tensor]) continue;
-    blocks[place.tensor].push_back({place.row, place.column, is_restored(place)});
+    if (restored || settings_.method == ProtectionMethod::block)
+      blocks[place.tensor].push_back({place.row, place.column, restored});
   }
   return blocks;
 }

@@ -2,14 +2,14 @@
 // blocks are encoded, and what is written beside the output.
 //
 //   method     decided first             then
-//   block      -                         blocks with super weights are encoded with care
-//   tensor     tensors to promote        the same, in the other tensors
-//   sidecar    weights to restore        blocks are encoded as if those weights were not there, the others
-//   with
-//                                        super weights with care; afterwards the sidecar is written
+//   block      crowded tensors           those are promoted, in the others blocks with super weights are
+//                                        encoded with care
+//   tensor     tensors to promote        those are promoted
+//   sidecar    weights to restore        blocks are encoded as if those weights were not there; afterwards
+//                                        the sidecar is written
 //
-// Of block and sidecar, tensors that hold too many for that are promoted as well. A dynamic plan pays for
-// promoted tensors and the sidecar from the size it is given.
+// What a method does not reach is encoded as always. A dynamic plan pays for promoted tensors and the sidecar
+// from the size it is given.
 #pragma once
 
 #include <cstdint>
@@ -53,8 +53,7 @@ SuperWeightList list_to_protect(const ProtectionSettings& settings, const TextWa
 
 class Protection {
  public:
-  /// Refers to settings and model. Throws BadFileError when the list is of another model, UsageError when the
-  /// method is sidecar and none of the weights can be restored.
+  /// Refers to settings and model. Throws BadFileError when the list is of another model.
   Protection(const ProtectionSettings& settings, SuperWeightList list, const model::OpenedModel& model,
              std::filesystem::path output);
 
@@ -62,6 +61,8 @@ class Protection {
   void add_rules(QuantPolicy& policy) const;
   /// What the output has to leave room for.
   std::uint64_t sidecar_bytes() const;
+  /// Why nothing is protected though it was asked, for a warning; empty: something is.
+  std::string shortfall() const;
   /// Of the output's metadata: what is protected, as JSON. The same for every plan.
   std::string metadata_text() const;
   /// Everything that decides the bytes of the output, beside the plan.

@@ -97,7 +97,10 @@ std::optional<Protection> protection_of(const QuantizeSettings& settings, const 
   auto list = timed(report.times, "super weights", [&] {
     return list_to_protect(*settings.protection, walks, settings.imatrix, progress, stop);
   });
-  return std::make_optional<Protection>(*settings.protection, std::move(list), walks.model, settings.output);
+  auto protection =
+      std::make_optional<Protection>(*settings.protection, std::move(list), walks.model, settings.output);
+  if (const auto shortfall = protection->shortfall(); !shortfall.empty()) progress.warn(shortfall);
+  return protection;
 }
 
 /// Tensors that error feedback encodes.

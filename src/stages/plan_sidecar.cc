@@ -1,8 +1,9 @@
 #include "stages/plan_sidecar.h"
 
 #include <algorithm>
+#include <limits>
 #include <map>
-#include <set>
+#include <numbers>
 #include <tuple>
 
 #include "model/architecture/kept_tensors.h"
@@ -46,6 +47,14 @@ std::vector<Line> lines_of_tensor(const SuperWeightList& list, std::span<const s
   return result;
 }
 
+/// What a line of so many bytes without spikes must have, at least, as the sum of squared scores.
+double least_score(const SuperWeightList& list, std::uint64_t bytes) {
+  constexpr double kFenceSigmas = 5.7;
+  if (!list.coverage || !list.coverage->fence) return std::numeric_limits<double>::infinity();
+  const double root_mean_square = *list.coverage->fence / kFenceSigmas;
+  return 16 * std::numbers::ln2 * root_mean_square * root_mean_square * static_cast<double>(bytes);
+}
+
 /// In the order in which they are taken.
 std::vector<Line> ordered_lines(const SuperWeightList& list, std::span<const std::size_t> places,
                                 std::span<const TensorDescriptor> tensors) {
@@ -58,6 +67,9 @@ std::vector<Line> ordered_lines(const SuperWeightList& list, std::span<const std
     auto of_tensor = lines_of_tensor(list, weights, tensor, tensors[tensor]);
     std::ranges::move(of_tensor, std::back_inserter(lines));
   }
+  std::erase_if(lines, [&](const Line& line) {
+    return line.spikes == 0 && line.score < least_score(list, line.bytes);
+  });
   const auto rank = [](const Line& line) {
     return std::tuple(line.spikes, line.score / static_cast<double>(line.bytes));
   };

@@ -67,7 +67,8 @@ class ProtectedBlocks : public ::testing::TestWithParam<const Codec*> {
     for (std::size_t i = 0; i < width(); ++i)
       if (i != place()) energy += sample.importance[i] * std::pow(double{sample.weights[i]}, 2);
     const double own = sample.importance[place()] * std::pow(double{sample.weights[place()]}, 2);
-    const double raise = std::clamp(own / (energy / static_cast<double>(width() - 1)), 1.0, kLargestRaise);
+    const double raise =
+        std::clamp(std::sqrt(own / (energy / static_cast<double>(width() - 1))), 1.0, kLargestRaise);
     return error_elsewhere(sample, decoded) +
            raise * sample.importance[place()] * std::pow(error_at_place(sample, decoded), 2);
   }

@@ -48,6 +48,7 @@ class Protect : public DynamicRun {
     weight.column = column;
     weight.value = value_in(*model_.weights, number, row, column);
     weight.score = 10;
+    weight.notion = SuperWeightNotion::activation_spike;
     list_.weights.push_back(weight);
   }
   static float value_in(const WeightSource& source, std::size_t tensor, std::uint64_t row,
@@ -231,11 +232,14 @@ TEST_F(Protect, AListOfAnotherModelIsRefused) {
   EXPECT_FALSE(std::filesystem::exists(folder_ / "out.gguf"));
 }
 
-TEST_F(Protect, WhatNoSidecarCanRestoreIsRefused) {
+TEST_F(Protect, NoSidecarIsWrittenWhereNothingCanBeRestored) {
   list_.weights.clear();
   add("token_embd.weight", 7, 7);
   write_list();
-  EXPECT_THROW(run(uniform(ProtectionMethod::sidecar)), UsageError);
+  const auto report = run(uniform(ProtectionMethod::sidecar));
+  EXPECT_THAT(recorder_.warnings, ::testing::Contains(HasSubstr("worth its bytes")));
+  EXPECT_THAT(folder_.names(), ::testing::Not(::testing::Contains("out.sidecar.gguf")));
+  EXPECT_EQ(report.super_weights->protected_places(), 0u);
 }
 
 TEST_F(Protect, ErrorFeedbackTakesPromotedTensorsAlone) {

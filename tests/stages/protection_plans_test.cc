@@ -35,7 +35,9 @@ struct Found {
     list.weights.push_back(weight);
     places.push_back(tensor);
   }
-  Sidecar sidecar(const SidecarSettings& settings) const {
+  /// With scores that are worth any bytes.
+  Sidecar sidecar(const SidecarSettings& settings) {
+    list.coverage.emplace().fence = 1e-9;
     return plan_sidecar(list, places, tensors(), "llama", settings);
   }
 
@@ -74,6 +76,22 @@ TEST(PlanSidecar, TakesSpikesBeforeAnyScore) {
   const auto sidecar = found.sidecar(settings_of(kLine));
   ASSERT_EQ(sidecar.tensors.size(), 1u);
   EXPECT_EQ(sidecar.tensors[0].name, "blk.0.ffn_up.weight");
+}
+
+TEST(PlanSidecar, TakesLinesThatAreWorthTheirBytesOrHaveSpikes) {
+  Found found;
+  found.add(kDown, 3, 7, 130);
+  found.add(kDown, 5, 9, 131);
+  found.list.coverage.emplace().fence = 5.7;  // a root mean square of 1: 16 ln 2 * 1536 = 130.5^2
+  const auto plan = [&] {
+    return plan_sidecar(found.list, found.places, tensors(), "llama", settings_of(100 * kLine));
+  };
+  ASSERT_EQ(plan().weights(), 1u);
+  EXPECT_EQ(plan().tensors[0].weights[0].row, 5u);
+  found.list.coverage->fence.reset();
+  EXPECT_THAT(plan().tensors, IsEmpty());
+  found.add(kUp, 1, 1, 0, SuperWeightNotion::activation_spike);
+  EXPECT_EQ(plan().tensors.at(0).name, "blk.0.ffn_up.weight");
 }
 
 TEST(PlanSidecar, CountsWeightsOfOneLineTogetherInTheDirectionWithFewerLines) {

@@ -4,7 +4,6 @@
 #include <array>
 #include <cassert>
 #include <cmath>
-#include <cstdlib>
 #include <limits>
 #include <vector>
 
@@ -49,7 +48,8 @@ class Candidates {
     }
     const double mean = others == 0 ? 0 : energy / static_cast<double>(others);
     for (const auto& [column, restored] : input_.protected_columns) {
-      const double raise = mean > 0 ? std::clamp(energy_of(column) / mean, 1.0, kLargestRaise) : 1.0;
+      const double raise =
+          mean > 0 ? std::clamp(std::sqrt(energy_of(column) / mean), 1.0, kLargestRaise) : 1.0;
       factors_[column] = restored ? 0.0f : static_cast<float>(raise);
     }
   }
