@@ -34,6 +34,10 @@ struct SuperWeightCoverage {
   std::optional<double> relative_error = std::nullopt;
 
   std::uint64_t protected_places() const { return unquantized + promoted + restored + in_blocks; }
+  /// Protected of found; 1 where none were found.
+  double share() const {
+    return found == 0 ? 1 : static_cast<double>(protected_places()) / static_cast<double>(found);
+  }
 };
 
 nlohmann::json to_json(const SuperWeightCoverage& coverage);

@@ -125,6 +125,7 @@ void evaluate_output(const QuantizeSettings& settings, QuantizeReport& report, P
   for (auto& text : hashed(std::move(texts), settings, progress, stop))
     report.provenance.push_back(std::move(text));
   report.evaluation = timed(report.times, "evaluate", [&] { return evaluate(evaluation, progress, stop); });
+  if (report.super_weights) report.evaluation->super_weight_coverage = report.super_weights->share();
 }
 
 }  // namespace

@@ -167,7 +167,7 @@ std::vector<Damage> damages() {
       {"RowsAsText", set("tessera.sidecar.row", std::string("1")), "tessera.sidecar.row"},
       {"FewerColumns", set("tessera.sidecar.column", gguf::Array(std::vector<std::uint32_t>{1})), "length"},
       {"UnknownTensor", u32("tensor", 5, 2), "below 2"},
-      {"TensorsOutOfOrder", u32("tensor", 1, 1), "in order"},
+      {"TensorsOutOfOrder", u32("tensor", 3, 0), "in order"},
       {"RowOutside", u32("row", 1, 4), "outside of its 4 rows"},
       {"ColumnOutside", u32("column", 0, 6), "6 columns"},
       {"WeightTwice", u32("row", 1, 1), "stands twice"},

@@ -277,8 +277,10 @@ TEST_F(Protect, AnInterruptedRunGoesOnToTheSameBytes) {
 }
 
 TEST_F(Protect, TheOutputAndTheReportSayWhatIsProtected) {
-  const auto settings = uniform(ProtectionMethod::sidecar);
+  auto settings = uniform(ProtectionMethod::sidecar);
+  settings.evaluation = short_corpus(2);
   const auto report = to_json(run(settings));
+  EXPECT_EQ(report.at("evaluation").at("super_weight_coverage"), 1.0);
   const auto& coverage = report.at("super_weight_coverage");
   EXPECT_EQ(coverage.at("method"), "sidecar");
   EXPECT_EQ(coverage.at("found"), 4);
