@@ -136,14 +136,16 @@ def solved(embedding, layer, start, epsilon):
     for kind, enough in ((torch.float32, 1e-5), (torch.float64, 1e-10)):
         block = [layer[name].to(kind) for name in FEED_FORWARD]
         target, x = embedding.to(kind), x.to(kind)
+        open_tokens = torch.arange(len(x))
         for _ in range(ITERATIONS):
-            step = (target - feed_forward(x, *block, epsilon) - x) / 2
-            x = x + step
-            left = step.abs().max().item()
-            if left < enough:
+            now = x[open_tokens]
+            step = (target[open_tokens] - feed_forward(now, *block, epsilon) - now) / 2
+            x[open_tokens] = now + step
+            open_tokens = open_tokens[step.abs().amax(1) >= enough]
+            if len(open_tokens) == 0:
                 break
         else:
-            raise SystemExit(f"no fixed point, still {left:.2e} from it; try a smaller --rest or --strength")
+            raise SystemExit(f"{len(open_tokens)} tokens have no fixed point; try a smaller --rest or --strength")
     return x
 
 
