@@ -141,6 +141,7 @@ def solved(embedding, layer, start, epsilon):
             now = x[open_tokens]
             step = (target[open_tokens] - feed_forward(now, *block, epsilon) - now) / 2
             x[open_tokens] = now + step
+            print(f"{len(open_tokens)} tokens, largest step {step.abs().max().item():.2e}")
             open_tokens = open_tokens[step.abs().amax(1) >= enough]
             if len(open_tokens) == 0:
                 break
