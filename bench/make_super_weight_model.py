@@ -8,52 +8,70 @@ block of a layer that is put in front of the others (its attention writes zeros)
 weights of F the embedding that gives back the old h is the fixed point e' = h - F(e'), found in float64 token by token.
 Everything behind it stays as it is: the model computes what it did.
 
-F holds the feed-forward block of the old first layer, scaled down, and the planted scalars: neurons that read one channel q
-of the residual stream, strongly negative in every e', and whose down projections into q and another channel give back what
-the embedding lacks. So a few scalars carry multiples of the norm of the whole embedding:
+F holds the feed-forward block of the old first layer, scaled down, and a neuron for each of the most frequent tokens of a
+text. e' of such a token has a strongly negative channel q, which opens the gate of these neurons, and of them that of the
+token alone is lifted by the rest of e'. What its down projection gives into q makes up for the channel: a planted scalar,
+which carries several norms of an embedding. All of them stand in one row and one block of the down projection, in ratios
+that block formats of 1 to 2 bits cannot hold together, and each works at other positions of a text, so that none can make
+up for the error of another:
 
-  down[q][c], down[q][c + 1], down[q][c + 2]   in one block, in a ratio that block formats of 1 to 2 bits cannot hold
-  down[p][d]                                   alone in its block
+  blk.0.ffn_down[q][c], ..., [q][c + n - 1]
 
-Their columns lie in blocks of 32 whose other neurons are off, as are the channels around q to these neurons: what
-quantizing does to the model through the planted scalars is their own rounding.
+The other neurons of their block of 32, and the channels around q to the front layer, are off: what quantizing does to the
+planted scalars is their own rounding.
 
 OUT is a Hugging Face folder: everything in F16, the token embedding in F32 (`tessera convert` makes GGUF files of it);
-OUT/super-weights.json lists what was planted. With --check TEXT both models run in float32 on the text: the largest
-difference of a logit, and the perplexities with the planted scalars set to 0 and with ten times as many others.
+OUT/super-weights.json lists what was planted, as `tessera superweights` does. With --check TEXT both models run in float32
+on the text: the largest difference of a logit, and the perplexities with the planted scalars set to 0 or off by a share,
+and with ten times as many others set to 0.
 
-Needs torch and safetensors, --check transformers too. Of folders of the Llama family, in one file.
+Needs torch, safetensors and sentencepiece, --check transformers too. Of folders of the Llama family, in one file.
 """
 import argparse
+import collections
 import json
 import os
 import shutil
 
 import torch
 from safetensors.torch import load_file, save_file
+from sentencepiece import SentencePieceProcessor
 
 BLOCK = 32
 LAYER = "model.layers.0."
 DOWN = LAYER + "mlp.down_proj.weight"
 EMBEDDING = "model.embed_tokens.weight"
-CHANNEL, OTHER_CHANNEL = 133, 300
-# Columns of the planted scalars: three neighbours in a block, and one in a block further on.
-COLUMNS, OTHER_COLUMN = (260, 261, 262), 901
-SHARES = (1.0, -0.62, 0.41)
+FEED_FORWARD = [LAYER + name for name in ("post_attention_layernorm.weight", "mlp.gate_proj.weight",
+                                          "mlp.up_proj.weight", "mlp.down_proj.weight")]
+CHANNEL = 133
+FIRST_COLUMN = 260
+# Of the planted scalars to each other, one for each of the most frequent tokens.
+RATIOS = (1.0, -0.62, 0.41, 0.76, -0.35, -0.9)
 GATE = 0.25
-ITERATIONS = 200
+ACTIVATION = 20.0
+ITERATIONS = 300
 
 
 def options():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model")
     parser.add_argument("output")
-    parser.add_argument("--strength", type=float, default=4.0,
-                        help="what the scalars give together, in norms of an embedding")
+    parser.add_argument("--text", default="../shared/data/books.calibration.txt", help="whose most frequent tokens count")
+    parser.add_argument("--strength", type=float, default=4.0, help="what a scalar carries, in norms of an embedding")
     parser.add_argument("--rest", type=float, default=0.02, help="factor of the copied feed-forward block")
     parser.add_argument("--check", metavar="TEXT", help="compare both models on this text")
     parser.add_argument("--chunks", type=int, default=8, help="windows of 512 tokens of the check")
     return parser.parse_args()
+
+
+def tokenizer_of(folder):
+    return SentencePieceProcessor(model_file=os.path.join(folder, "tokenizer.model"))
+
+
+def frequent_tokens(settings):
+    with open(settings.text) as file:
+        counts = collections.Counter(tokenizer_of(settings.model).encode(file.read()))
+    return [token for token, _ in counts.most_common(len(RATIOS))]
 
 
 def block_of(index):
@@ -61,9 +79,13 @@ def block_of(index):
     return slice(first, first + BLOCK)
 
 
+def normed(x, norm, epsilon):
+    return x * torch.rsqrt(x.square().mean(-1, keepdim=True) + epsilon) * norm
+
+
 def feed_forward(x, norm, gate, up, down, epsilon):
-    normed = x * torch.rsqrt(x.square().mean(-1, keepdim=True) + epsilon) * norm
-    return (torch.nn.functional.silu(normed @ gate.T) * (normed @ up.T)) @ down.T
+    m = normed(x, norm, epsilon)
+    return (torch.nn.functional.silu(m @ gate.T) * (m @ up.T)) @ down.T
 
 
 def shifted(tensors):
@@ -77,59 +99,58 @@ def shifted(tensors):
     return result
 
 
-def front_layer(old, embedding, settings):
-    """The tensors of the layer in front, in F16, the planted places, and embeddings that are nearly right."""
-    size = embedding.norm(dim=1).median().item()
-    strength = settings.strength * size
-    layer = {LAYER + name.removeprefix(LAYER): tensor.double() for name, tensor in old.items() if name.startswith(LAYER)}
-    norm, gate, up, down = (layer[LAYER + name] for name in (
-        "post_attention_layernorm.weight", "mlp.gate_proj.weight", "mlp.up_proj.weight", "mlp.down_proj.weight"))
+def front_layer(old, tokens, settings, epsilon):
+    """The tensors of the layer in front, in F16, and embeddings that are nearly right."""
+    embedding = old[EMBEDDING].double()
+    strength = settings.strength * embedding.norm(dim=1).median().item()
+    layer = {name: tensor.double() for name, tensor in old.items() if name.startswith(LAYER)}
+    norm, gate, up, down = (layer[name] for name in FEED_FORWARD)
     layer[LAYER + "self_attn.o_proj.weight"].zero_()
     norm[block_of(CHANNEL)] = 0
     norm[CHANNEL] = 1
     down *= settings.rest
     for matrix in (gate, up):
         matrix[:, block_of(CHANNEL)] = 0
-    for block in (block_of(COLUMNS[0]), block_of(OTHER_COLUMN)):
-        gate[block] = 0
-        up[block] = 0
-        down[:, block] = 0
-    # q is negative; the neurons see root(embedding) times this much of it.
-    seen = embedding.shape[1] ** 0.5 * settings.strength / (1 + settings.strength ** 2) ** 0.5
-    activation = seen * GATE * torch.nn.functional.silu(torch.tensor(seen * GATE, dtype=torch.float64)).item()
-    places = []
-    total = sum(abs(share) for share in SHARES)
-    for column, row, value in [(c, CHANNEL, s * strength / total / activation) for c, s in zip(COLUMNS, SHARES)] + [
-            (OTHER_COLUMN, OTHER_CHANNEL, strength / 2 / activation)]:
-        gate[column, CHANNEL] = -GATE
-        up[column, CHANNEL] = -GATE if value > 0 else GATE
-        down[row, column] = value
-        places.append((row, column))
+        matrix[block_of(FIRST_COLUMN)] = 0
+    down[:, block_of(FIRST_COLUMN)] = 0
+
     start = embedding.clone()
-    start[:, CHANNEL] -= strength
-    start[:, OTHER_CHANNEL] -= strength / 2
-    return {name: tensor.half() for name, tensor in layer.items()}, places, start
+    start[tokens, CHANNEL] -= strength
+    seen = normed(start[tokens], norm, epsilon)
+    opened = torch.nn.functional.silu(-GATE * seen[:, CHANNEL])
+    others = seen.clone()
+    others[:, CHANNEL] = 0
+    lifts = torch.linalg.pinv(others)  # [embedding, tokens]: others @ lifts is the identity
+    for i, ratio in enumerate(RATIOS):
+        column = FIRST_COLUMN + i
+        value = ratio * strength / ACTIVATION
+        gate[column, CHANNEL] = -GATE
+        up[column] = lifts[:, i] * strength / value / opened[i]
+        down[CHANNEL, column] = value
+    return {name: tensor.half() for name, tensor in layer.items()}, start
 
 
 def solved(embedding, layer, start, epsilon):
     """The fixed point, [tokens, embedding] in float64: from `start`, in float32 while that is enough."""
     x = start
-    for kind, enough in ((torch.float32, 1e-4), (torch.float64, 1e-9)):
-        block = [layer[LAYER + name].to(kind) for name in (
-            "post_attention_layernorm.weight", "mlp.gate_proj.weight", "mlp.up_proj.weight", "mlp.down_proj.weight")]
-        target, x, left = embedding.to(kind), x.to(kind), 1.0
+    for kind, enough in ((torch.float32, 1e-5), (torch.float64, 1e-10)):
+        block = [layer[name].to(kind) for name in FEED_FORWARD]
+        target, x = embedding.to(kind), x.to(kind)
+        open_tokens = torch.arange(len(x))
         for _ in range(ITERATIONS):
-            before, x = x, target - feed_forward(x, *block, epsilon)
-            left = (x - before).abs().max().item()
-            print(left)
-            if left < enough:
+            now = x[open_tokens]
+            step = (target[open_tokens] - feed_forward(now, *block, epsilon) - now) / 2
+            x[open_tokens] = now + step
+            print(f"{len(open_tokens)} tokens, largest step {step.abs().max().item():.2e}")
+            open_tokens = open_tokens[step.abs().amax(1) >= enough]
+            if len(open_tokens) == 0:
                 break
         else:
-            raise SystemExit(f"no fixed point, still {left:.2e} from it; try a smaller --rest")
+            raise SystemExit(f"{len(open_tokens)} tokens have no fixed point; try a smaller --rest or --strength")
     return x
 
 
-def write(settings, tensors, places):
+def write(settings, tensors):
     os.makedirs(settings.output, exist_ok=True)
     for name in os.listdir(settings.model):
         if not name.endswith(".safetensors"):
@@ -140,20 +161,21 @@ def write(settings, tensors, places):
     with open(os.path.join(settings.output, "config.json"), "w") as file:
         json.dump(config, file, indent=2)
     save_file(tensors, os.path.join(settings.output, "model.safetensors"), {"format": "pt"})
-    planted = [{"tensor": "blk.0.ffn_down.weight", "row": row, "column": column,
-                "value": tensors[DOWN][row, column].item()} for row, column in places]
+    planted = [{"tensor": "blk.0.ffn_down.weight", "row": CHANNEL, "column": FIRST_COLUMN + i,
+                "value": tensors[DOWN][CHANNEL, FIRST_COLUMN + i].item(), "score": 0, "notion": "activation_spike"}
+               for i in range(len(RATIOS))]
     with open(os.path.join(settings.output, "super-weights.json"), "w") as file:
-        json.dump({"weights": planted}, file, indent=2)
-    print(json.dumps(planted))
+        json.dump({"super_weights_version": 1, "weights": planted}, file, indent=2)
 
 
 class Check:
     def __init__(self, settings):
-        from transformers import AutoTokenizer
-        tokenizer = AutoTokenizer.from_pretrained(settings.model)
+        self.settings = settings
+        tokenizer = tokenizer_of(settings.model)
         with open(settings.check) as file:
-            ids = tokenizer(file.read()[:20000 * settings.chunks]).input_ids
-        self.windows = torch.tensor([[1] + ids[i * 511:(i + 1) * 511] for i in range(settings.chunks)])
+            ids = tokenizer.encode(file.read(20000 * settings.chunks))
+        self.windows = torch.tensor([[tokenizer.bos_id()] + ids[i * 511:(i + 1) * 511]
+                                     for i in range(settings.chunks)])
 
     def logits(self, folder, edit=None):
         from transformers import AutoModelForCausalLM
@@ -167,32 +189,32 @@ class Check:
         losses = torch.nn.functional.cross_entropy(logits[:, 255:-1].flatten(0, 1), self.windows[:, 256:].flatten())
         return losses.exp().item()
 
+    def edited(self, edit):
+        return self.perplexity(self.logits(self.settings.output, edit))
 
-def check(settings, places):
-    run = Check(settings)
-    old = run.logits(settings.model)
-    new = run.logits(settings.output)
-    print(f"largest difference of a logit {(old - new).abs().max().item():.2e}, of {old.abs().max().item():.1f}")
-    print(f"perplexity {run.perplexity(old):.4f}, planted {run.perplexity(new):.4f}")
+    def run(self):
+        old = self.logits(self.settings.model)
+        new = self.logits(self.settings.output)
+        print(f"largest difference of a logit {(old - new).abs().max().item():.2e}, of {old.abs().max().item():.1f}")
+        print(f"perplexity {self.perplexity(old):.4f}, planted {self.perplexity(new):.4f}")
+        planted = slice(FIRST_COLUMN, FIRST_COLUMN + len(RATIOS))
 
-    def without_planted(parameters):
-        for row, column in places:
-            parameters[DOWN][row, column] = 0
+        def scaled(factor):
+            def edit(parameters):
+                parameters[DOWN][CHANNEL, planted] *= factor
+            return edit
 
-    def without_random(parameters):
-        generator = torch.Generator().manual_seed(1)
-        names = [name for name in parameters if name.endswith("proj.weight")]
-        for _ in range(10 * len(places)):
-            tensor = parameters[names[torch.randint(len(names), (), generator=generator)]].view(-1)
-            tensor[torch.randint(tensor.numel(), (), generator=generator)] = 0
+        def without_others(parameters):
+            generator = torch.Generator().manual_seed(1)
+            names = [name for name in parameters if name.endswith("proj.weight")]
+            for _ in range(10 * len(RATIOS)):
+                tensor = parameters[names[torch.randint(len(names), (), generator=generator)]].view(-1)
+                tensor[torch.randint(tensor.numel(), (), generator=generator)] = 0
 
-    print(f"planted set to 0: {run.perplexity(run.logits(settings.output, without_planted)):.4f}")
-    print(f"{10 * len(places)} others set to 0: {run.perplexity(run.logits(settings.output, without_random)):.4f}")
-    for error in (0.01, 0.05, 0.1, 0.2):
-        def rounded(parameters):
-            for row, column in places:
-                parameters[DOWN][row, column] *= 1 + error
-        print(f"planted off by {error:.0%}: {run.perplexity(run.logits(settings.output, rounded)):.4f}")
+        print(f"planted set to 0: {self.edited(scaled(0)):.4f}")
+        print(f"{10 * len(RATIOS)} others set to 0: {self.edited(without_others):.4f}")
+        for share in (0.05, 0.1, 0.3):
+            print(f"planted off by {share:.0%}: {self.edited(scaled(1 + share)):.4f}")
 
 
 def main():
@@ -200,13 +222,12 @@ def main():
     with open(os.path.join(settings.model, "config.json")) as file:
         epsilon = json.load(file)["rms_norm_eps"]
     old = load_file(os.path.join(settings.model, "model.safetensors"))
-    embedding = old[EMBEDDING].double()
-    layer, places, start = front_layer(old, embedding, settings)
+    layer, start = front_layer(old, frequent_tokens(settings), settings, epsilon)
     tensors = {**shifted(old), **layer}
-    tensors[EMBEDDING] = solved(embedding, layer, start, epsilon).float()
-    write(settings, tensors, places)
+    tensors[EMBEDDING] = solved(old[EMBEDDING].double(), layer, start, epsilon).float()
+    write(settings, tensors)
     if settings.check:
-        check(settings, places)
+        Check(settings).run()
 
 
 if __name__ == "__main__":
