@@ -25,6 +25,7 @@ void add_generate(CLI::App& program);
 void add_report(CLI::App& program);
 void add_profiles(CLI::App& program);
 void add_smoothquant(CLI::App& program);
+void add_superweights(CLI::App& program);
 
 /// Options that every command which works on models takes.
 struct CommonOptions {

@@ -21,7 +21,7 @@ struct EvaluateOptions {
   CorpusOptions corpus;
   ForwardOptions forward;
   pipeline::EvaluateSettings settings;
-  std::string quantized, report;
+  std::string quantized, report, sidecar;
   bool json = false;
   bool coherence = false;
 };
@@ -29,6 +29,7 @@ struct EvaluateOptions {
 pipeline::EvaluateSettings settings_of(const EvaluateOptions& options) {
   auto settings = options.settings;
   if (!options.quantized.empty()) settings.quantized = options.quantized;
+  if (!options.sidecar.empty()) settings.sidecar = options.sidecar;
   settings.corpus = corpus_settings(options.corpus);
   settings.precision = precision_of(options.forward);
   settings.memory_bytes = memory_bytes_of(options.forward);
@@ -121,6 +122,9 @@ void add_evaluate(CLI::App& program) {
   command->add_option("model", options->settings.model, "Original: GGUF file or Hugging Face folder")
       ->required();
   command->add_option("quantized", options->quantized, "Quantized model to compare with it");
+  command->add_option("--sidecar", options->sidecar,
+                      "Put back the exact weights that quantize --protect-super-weights=sidecar wrote beside "
+                      "the quantized model");
   add_corpus_options(*command, options->corpus);
   add_forward_options(*command, options->forward);
   command->add_flag("--coherence", options->coherence,

@@ -35,12 +35,21 @@ void print_group(std::string_view name, const pipeline::TensorGroup& group) {
              group.weights, format_bytes(group.bytes), group.bits_per_weight());
 }
 
-void print_tensors(const std::vector<TensorDescriptor>& tensors) {
+/// Where the tensors of one role are stored in several types.
+void print_types(const std::map<ElementType, pipeline::TensorGroup>& types) {
+  for (const auto& [type, group] : types) print_group(fmt::format("  {}", name_of(type)), group);
+}
+
+void print_tensors(const pipeline::FileDescription& description) {
+  const auto& tensors = description.tensors;
+  const auto super_weights = pipeline::protected_weights(description.metadata);
   std::size_t width = 0;
   for (const auto& tensor : tensors) width = std::max(width, printable(tensor.name).size());
   for (const auto& tensor : tensors) {
-    fmt::print("  {:<{}}  {:<8} {:>12}  [{}]\n", printable(tensor.name), width, name_of(tensor.type),
-               format_bytes(tensor.bytes()), fmt::join(tensor.shape, ", "));
+    const auto found = super_weights.find(tensor.name);
+    fmt::print("  {:<{}}  {:<8} {:>12}  [{}]{}\n", printable(tensor.name), width, name_of(tensor.type),
+               format_bytes(tensor.bytes()), fmt::join(tensor.shape, ", "),
+               found == super_weights.end() ? "" : fmt::format("  {} super weights", found->second));
   }
 }
 
@@ -69,10 +78,13 @@ void print_importance(const imatrix::ImatrixFile& matrix) {
 
 void print_model(const pipeline::FileDescription& description) {
   fmt::print("tensors:\n");
-  print_tensors(description.tensors);
+  print_tensors(description);
   fmt::print("by role:\n");
-  for (const auto& [role, group] : pipeline::group_by_role(description.tensors))
+  const auto types = pipeline::types_by_role(description.tensors);
+  for (const auto& [role, group] : pipeline::group_by_role(description.tensors)) {
     print_group(name_of(role), group);
+    if (types.at(role).size() > 1) print_types(types.at(role));
+  }
   fmt::print("by type:\n");
   for (const auto& [type, group] : pipeline::group_by_type(description.tensors))
     print_group(name_of(type), group);

@@ -16,11 +16,11 @@ namespace {
 enum ExitCode { kDone = 0, kFailed = 1, kWrongUsage = 2, kBadInput = 3, kInterrupted = 4 };
 
 using AddCommand = void (*)(CLI::App&);
-constexpr std::array<AddCommand, 11> kCommands = {
+constexpr std::array<AddCommand, 12> kCommands = {
     tessera::cli::add_quantize,    tessera::cli::add_plan,     tessera::cli::add_profiles,
     tessera::cli::add_smoothquant, tessera::cli::add_convert,  tessera::cli::add_inspect,
     tessera::cli::add_imatrix,     tessera::cli::add_evaluate, tessera::cli::add_tokenize,
-    tessera::cli::add_generate,    tessera::cli::add_report,
+    tessera::cli::add_generate,    tessera::cli::add_report,   tessera::cli::add_superweights,
 };
 
 int fail(ExitCode code, const std::string& message) {

@@ -78,6 +78,20 @@ void print_size_curve(const pipeline::QuantizeReport& report) {
   }
 }
 
+void print_super_weights(const pipeline::QuantizeReport& report) {
+  if (!report.super_weights) return;
+  const auto& coverage = *report.super_weights;
+  fmt::print(
+      "super weights: {} found, {} protected: {} in encoded blocks, {} in {} promoted tensors, {} "
+      "restored, {} not quantized",
+      coverage.found, coverage.protected_places(), coverage.in_blocks, coverage.promoted,
+      coverage.promoted_tensors.size(), coverage.restored, coverage.unquantized);
+  if (coverage.relative_error) fmt::print("; relative error of them {:.3e}", *coverage.relative_error);
+  fmt::print("\n");
+  if (!coverage.sidecar.empty())
+    fmt::print("sidecar {}: {} bytes\n", coverage.sidecar.string(), coverage.sidecar_bytes);
+}
+
 void print_evaluation(const pipeline::QuantizeReport& report) {
   if (!report.evaluation || !report.evaluation->change) return;
   const auto& evaluation = *report.evaluation;

@@ -11,6 +11,8 @@ void print_plan(const pipeline::QuantizeReport& report, bool verbose);
 void print_totals(const pipeline::QuantizeReport& report, bool dry_run);
 /// Predicted loss against size over the whole range, dynamic and uniform.
 void print_size_curve(const pipeline::QuantizeReport& report);
+/// What became of super weights, where they were to be protected.
+void print_super_weights(const pipeline::QuantizeReport& report);
 /// Of the evaluation, where there is one.
 void print_evaluation(const pipeline::QuantizeReport& report);
 

@@ -49,6 +49,7 @@ void run(const RunOptions& options) {
   } else if (!common.quiet) {
     print_plan(report, common.verbose);
     print_totals(report, settings.dry_run);
+    print_super_weights(report);
     print_evaluation(report);
   }
 }

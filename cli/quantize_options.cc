@@ -49,6 +49,7 @@ void add_type_options(CLI::App& command, QuantizeOptions& options) {
           "better at the same size; ggml, where libggml was found at build time")
       ->check(CLI::IsMember({"tessera", "feedback", "ggml"}));
   add_feedback_options(command, options.feedback);
+  add_protection_options(command, options.protection);
   command.add_option("--split-max-size", options.split_max_size,
                      "Largest size of one file, e.g. 2G; splits the output");
   add_dynamic_options(command, options.dynamic);
@@ -75,6 +76,7 @@ pipeline::QuantizeSettings quantize_settings(const QuantizeOptions& options) {
     settings.encode.encoder = *codecs::encoder_kind_from_name(options.encoder);
     refuse_feedback_options(options.feedback);
   }
+  apply_protection_options(options.protection, settings);
   if (settings.type.empty()) refuse_overrides(options);
   return settings;
 }

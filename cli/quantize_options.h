@@ -9,6 +9,7 @@
 #include "dynamic_options.h"
 #include "feedback_options.h"
 #include "pipeline/quantize.h"
+#include "protection_options.h"
 
 namespace tessera::cli {
 
@@ -19,6 +20,7 @@ struct QuantizeOptions {
   std::string imatrix, output_type, token_embedding_type, split_max_size;
   std::string encoder = "tessera";
   FeedbackOptions feedback;
+  ProtectionOptions protection;
   std::vector<std::string> tensor_types;
   bool json = false;
 };

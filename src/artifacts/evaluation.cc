@@ -111,6 +111,7 @@ nlohmann::json to_json(const Evaluation& evaluation) {
                  {"other_tensor_errors", to_json(evaluation.other_tensors)},
                  {"coherence", evaluation.coherence ? to_json(*evaluation.coherence) : json(nullptr)},
                  {"super_weight_coverage", nullptr}};
+  if (evaluation.super_weight_coverage) report["super_weight_coverage"] = *evaluation.super_weight_coverage;
   report.update(model_fields("_original", evaluation.original));
   report.update(evaluation.quantized ? model_fields("_quantized", *evaluation.quantized)
                                      : emptied(model_fields("_quantized", {})));

@@ -72,6 +72,8 @@ struct Evaluation {
   std::vector<LayerErrors> layers;
   std::vector<TensorError> other_tensors;  ///< those outside of the layers: embedding, output
   std::optional<Coherence> coherence;      ///< where texts were compared
+  /// Share of the model's super weights that are protected, in [0, 1]; empty: none were looked for.
+  std::optional<double> super_weight_coverage = std::nullopt;
 };
 
 /// The report for machines. Figures that do not apply are null.

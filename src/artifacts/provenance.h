@@ -10,7 +10,8 @@
 namespace tessera {
 
 struct ProvenanceFile {
-  std::string purpose;  ///< "model", "imatrix", "calibration text", "evaluation text", "config" or "plan"
+  std::string purpose;  ///< "model", "imatrix", "calibration text", "evaluation text", "config", "plan" or
+  /// "super weights"
   std::filesystem::path path;
   std::uint64_t bytes = 0;
   /// XXH3-128 of the content, 32 hexadecimal digits; kNotHashed where nobody has read it

@@ -33,6 +33,8 @@ std::string_view name_of(ChoiceReason reason) {
       return "excluded by rule";
     case ChoiceReason::plan_file:
       return "--plan";
+    case ChoiceReason::super_weights:
+      return "holds super weights";
   }
   return "unknown";
 }

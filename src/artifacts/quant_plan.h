@@ -27,6 +27,7 @@ enum class ChoiceReason {
   pinned,                 ///< a rule of the profile or the configuration
   excluded,               ///< a rule that keeps it
   plan_file,              ///< --plan
+  super_weights,          ///< --protect-super-weights
 };
 
 std::string_view name_of(ChoiceReason reason);

@@ -74,6 +74,11 @@ constexpr std::array kQuantizeFields = {
     JsonField{"files", FieldType::list},
     JsonField{"files[].path", FieldType::text},
     JsonField{"files[].bytes", FieldType::whole},
+    JsonField{"super_weight_coverage", FieldType::object_or_null, true},  // older reports have none
+    JsonField{"super_weight_coverage.method", FieldType::text, true},
+    JsonField{"super_weight_coverage.found", FieldType::whole, true},
+    JsonField{"super_weight_coverage.protected", FieldType::whole, true},
+    JsonField{"super_weight_coverage.promoted_tensors", FieldType::list, true},
     JsonField{"evaluation", FieldType::object_or_null},
     JsonField{"evaluation.layer_errors", FieldType::list},
     JsonField{"evaluation.layer_errors[].layer", FieldType::whole},

@@ -182,20 +182,21 @@ class DynamicPlanner {
     return weights;
   }
 
-  /// Bytes for the tensors when everything else takes `overhead`.
+  /// Bytes for the tensors when everything else in the files takes `overhead`.
   std::uint64_t budget_of(std::uint64_t overhead) const {
     const double value = settings_.target.value;
     const auto weights = static_cast<double>(all_weights());
-    const auto without_overhead = [&](double file) {
-      return static_cast<std::uint64_t>(std::max(0.0, file - static_cast<double>(overhead)));
+    const auto without = [&](std::uint64_t others, double all) {
+      return static_cast<std::uint64_t>(
+          std::max(0.0, all - static_cast<double>(others + job_.sidecar_bytes)));
     };
     switch (settings_.target.kind) {
       case SizeTarget::Kind::bits_per_weight:
-        return static_cast<std::uint64_t>(value * weights / 8);
+        return without(0, value * weights / 8);
       case SizeTarget::Kind::file_bytes:
-        return without_overhead(value);
+        return without(overhead, value);
       case SizeTarget::Kind::compression:
-        return without_overhead((1 - value / 100) * (2 * weights + static_cast<double>(overhead)));
+        return without(overhead, (1 - value / 100) * (2 * weights + static_cast<double>(overhead)));
     }
     return 0;
   }

@@ -41,6 +41,7 @@ struct DynamicJob {
   std::optional<FeedbackSettings> feedback;
   /// Bytes of all files that storing this plan makes.
   std::function<std::uint64_t(const QuantPlan&, const PlanImportance&, SensitivityMethod)> file_bytes;
+  std::uint64_t sidecar_bytes = 0;  ///< of a file beside them that counts into the target
 };
 
 struct DynamicPlan {

@@ -57,7 +57,7 @@ class OutputEncoder {
       checkpoints_.record(tensor, error, *sink_);
     };
     report_.errors = stages::encode_tensors({*job_.walks.model.weights, report_.plan, report_.importance,
-                                             *sink_, std::move(finished), tensor_done},
+                                             *sink_, std::move(finished), job_.protection, tensor_done},
                                             job_.settings.encode, progress_, stop_);
   }
 

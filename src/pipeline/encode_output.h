@@ -13,7 +13,8 @@ struct EncodeOutputJob {
   const QuantizeSettings& settings;
   const TextWalkJob& walks;
   const gguf::Metadata& metadata;
-  std::uint64_t fingerprint;  ///< of everything that decides the output's bytes
+  const PlanProtection& protection;  ///< of weights that are encoded plainly
+  std::uint64_t fingerprint;         ///< of everything that decides the output's bytes
 };
 
 /// Writes report.plan to the output and fills the report's errors and outcomes. Throws as `quantize`.

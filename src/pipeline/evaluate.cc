@@ -13,7 +13,7 @@
 #include "model/source/int8_weights.h"
 #include "model/text/tokenizer.h"
 #include "pipeline/layer_progress.h"
-#include "pipeline/output_guard.h"
+#include "pipeline/restored_model.h"
 #include "stages/calibrate.h"
 #include "stages/compare_models.h"
 #include "stages/score_windows.h"
@@ -34,6 +34,7 @@ struct Side {
       : name(subject.name),
         files(subject.files),
         opened(subject.model),
+        stored(subject.stored != nullptr ? *subject.stored : *opened.weights),
         config(model::read_decoder_config(opened)),
         floats(*opened.weights) {}
 
@@ -44,7 +45,7 @@ struct Side {
 
   EvaluatedModel describe() const {
     EvaluatedModel model{.path = name, .size = {}, .perplexity = {}};
-    for (const auto& tensor : opened.weights->tensors()) {
+    for (const auto& tensor : stored.tensors()) {
       if (!model::is_scale_name(tensor.name)) model.size.weights += tensor.weights();
       model.size.tensor_bytes += tensor.bytes();
     }
@@ -55,6 +56,7 @@ struct Side {
   std::string name;
   std::vector<std::filesystem::path> files;
   const model::OpenedModel& opened;
+  const WeightSource& stored;  ///< the weights in the types that are in the files
   model::DecoderConfig config;
   model::DecodedInt8Weights floats;  ///< the weights, those of W8A8 linears decoded
   std::unique_ptr<model::ForwardPass> pass;
@@ -96,7 +98,7 @@ std::vector<float> importance_of(const CalibrationStatistics& statistics, const 
 }
 
 ElementType stored_type(const Side& side, const std::string& tensor) {
-  const auto& weights = *side.opened.weights;
+  const auto& weights = side.stored;
   return weights.tensors()[*weights.find(tensor)].type;
 }
 
@@ -211,12 +213,14 @@ Evaluation evaluate(const EvaluationSubject& model, const EvaluationSubject* oth
 }
 
 Evaluation evaluate(const EvaluateSettings& settings, ProgressObserver& progress, const StopFlag& stop) {
-  const auto model = open_for_evaluation(settings.model, settings.open);
-  const EvaluationSubject original{settings.model.string(), model, files_of_model(settings.model)};
-  if (!settings.quantized) return evaluate(original, nullptr, settings, progress, stop);
-  const auto other = open_for_evaluation(*settings.quantized, settings.open);
-  const EvaluationSubject quantized{settings.quantized->string(), other, files_of_model(*settings.quantized)};
-  return evaluate(original, &quantized, settings, progress, stop);
+  if (!settings.quantized) {
+    const RestoredModel only(settings.model, settings.sidecar, settings, progress, stop);
+    return evaluate(only.subject(), nullptr, settings, progress, stop);
+  }
+  const RestoredModel original(settings.model, std::nullopt, settings, progress, stop);
+  const RestoredModel quantized(*settings.quantized, settings.sidecar, settings, progress, stop);
+  const auto other = quantized.subject();
+  return evaluate(original.subject(), &other, settings, progress, stop);
 }
 
 model::OpenedModel open_for_evaluation(const std::filesystem::path& path, model::OpenSettings settings) {

@@ -23,6 +23,8 @@ namespace tessera::pipeline {
 struct EvaluateSettings {
   std::filesystem::path model;                                    ///< GGUF file or Hugging Face folder
   std::optional<std::filesystem::path> quantized = std::nullopt;  ///< likewise
+  /// Exact weights of the quantized model, or of the only one, which are put back (artifacts/sidecar.h).
+  std::optional<std::filesystem::path> sidecar = std::nullopt;
   model::OpenSettings open = {};
   model::CorpusSettings corpus = {};
   /// Of the operands of matrix products; empty: the fastest of this machine. bf16 adds a divergence of
@@ -40,6 +42,8 @@ struct EvaluationSubject {
   std::string name;  ///< in messages and reports
   const model::OpenedModel& model;
   std::vector<std::filesystem::path> files = {};  ///< whose sizes count
+  /// As stored, where `model` shows other types; nullptr: as it shows them.
+  const WeightSource* stored = nullptr;
 };
 
 /// Opens a model as evaluate() does: W8A8 linears are kept, so that figures are those of integer arithmetic.

@@ -14,21 +14,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// The parts of a GGUF model by their content, so that it may be renamed; the files of a folder with their
-/// names, which say what they are.
-std::string hash_of_model(const fs::path& model, FileHashes& hashes) {
-  std::error_code unreadable;
-  const bool is_folder = fs::is_directory(model, unreadable);
-  const auto files = files_that_decide(model);
-  const auto contents = hashes.of(files, "hash model");
-  ContentHasher hasher;
-  for (std::size_t i = 0; i < files.size(); ++i) {
-    if (is_folder) hasher.add_field(files[i].filename().string());
-    hasher.add_field(contents[i].text());
-  }
-  return hasher.hash().text();
-}
-
 std::string hash_of_data(const model::CorpusSettings& corpus, FileHashes& hashes) {
   std::vector<fs::path> files;
   for (const auto& file : corpus.files) files.push_back(file.path);
@@ -58,6 +43,19 @@ bool has_extras(const imatrix::Entry& entry) {
 }
 
 }  // namespace
+
+std::string hash_of_model(const fs::path& model, FileHashes& hashes) {
+  std::error_code unreadable;
+  const bool is_folder = fs::is_directory(model, unreadable);
+  const auto files = files_that_decide(model);
+  const auto contents = hashes.of(files, "hash model");
+  ContentHasher hasher;
+  for (std::size_t i = 0; i < files.size(); ++i) {
+    if (is_folder) hasher.add_field(files[i].filename().string());
+    hasher.add_field(contents[i].text());
+  }
+  return hasher.hash().text();
+}
 
 CheckpointIdentity identity_of(const ImatrixSettings& settings, FileHashes& hashes) {
   return {hash_of_model(settings.model, hashes), hash_of_data(settings.corpus, hashes), options_of(settings)};

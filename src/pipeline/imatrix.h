@@ -57,6 +57,10 @@ ImatrixReport make_imatrix(const ImatrixSettings& settings, ProgressObserver& pr
 /// read, InterruptedError.
 CheckpointIdentity identity_of(const ImatrixSettings& settings, FileHashes& hashes);
 
+/// 32 hexadecimal digits: the parts of a GGUF model by their content, so that it may be renamed; the files of
+/// a folder with their names, which say what they are. Throws BadFileError, InterruptedError.
+std::string hash_of_model(const std::filesystem::path& model, FileHashes& hashes);
+
 /// The key of the result of this run, by this version of Tessera, in the cache. It stands for the GGUF form.
 ContentHash result_key(const CheckpointIdentity& identity);
 

@@ -72,9 +72,10 @@ json array_to_json(const gguf::Array& array, std::size_t max_items) {
       array);
 }
 
-json tensors_to_json(const std::vector<TensorDescriptor>& tensors) {
+json tensors_to_json(const FileDescription& description) {
   json list = json::array();
-  for (const auto& tensor : tensors) {
+  const auto super_weights = protected_weights(description.metadata);
+  for (const auto& tensor : description.tensors) {
     const auto place = place_of_stored(tensor.name);
     json row = {{"name", tensor.name},
                 {"type", name_of(tensor.type)},
@@ -82,6 +83,8 @@ json tensors_to_json(const std::vector<TensorDescriptor>& tensors) {
                 {"bytes", tensor.bytes()},
                 {"role", name_of(place.role)}};
     if (place.layer) row["layer"] = *place.layer;
+    if (const auto found = super_weights.find(tensor.name); found != super_weights.end())
+      row["super_weights"] = found->second;
     list.push_back(std::move(row));
   }
   return list;
@@ -154,6 +157,24 @@ std::map<ElementType, TensorGroup> group_by_type(const std::vector<TensorDescrip
   return groups;
 }
 
+std::map<model::TensorRole, std::map<ElementType, TensorGroup>> types_by_role(
+    const std::vector<TensorDescriptor>& tensors) {
+  std::map<model::TensorRole, std::map<ElementType, TensorGroup>> groups;
+  for (const auto& tensor : tensors) add(groups[place_of_stored(tensor.name).role][tensor.type], tensor);
+  return groups;
+}
+
+std::map<std::string, std::uint64_t> protected_weights(const gguf::Metadata& metadata) {
+  const auto text = metadata.text("tessera.super_weights");
+  const auto said = json::parse(text.value_or(""), nullptr, false);
+  std::map<std::string, std::uint64_t> weights;
+  if (!said.is_object() || !said.contains("tensors") || !said["tensors"].is_object()) return weights;
+  for (const auto& [name, count] : said["tensors"].items()) {
+    if (count.is_number_unsigned()) weights[name] = count;
+  }
+  return weights;
+}
+
 json to_json(const gguf::Value& value, std::size_t max_array_items) {
   return std::visit(
       [max_array_items](const auto& item) -> json {
@@ -179,10 +200,14 @@ json to_json(const FileDescription& description, std::size_t max_array_items) {
   for (const auto& [role, group] : group_by_role(description.tensors)) {
     result["roles"][std::string(name_of(role))] = to_json(group);
   }
+  for (const auto& [role, types] : types_by_role(description.tensors)) {
+    for (const auto& [type, group] : types)
+      result["roles"][std::string(name_of(role))]["types"][std::string(name_of(type))] = to_json(group);
+  }
   for (const auto& [type, group] : group_by_type(description.tensors)) {
     result["types"][std::string(name_of(type))] = to_json(group);
   }
-  result["tensors"] = tensors_to_json(description.tensors);
+  result["tensors"] = tensors_to_json(description);
   return result;
 }
 

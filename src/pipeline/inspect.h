@@ -45,6 +45,13 @@ model::TensorPlace place_of_stored(const std::string& tensor_name);
 std::map<model::TensorRole, TensorGroup> group_by_role(const std::vector<TensorDescriptor>& tensors);
 std::map<ElementType, TensorGroup> group_by_type(const std::vector<TensorDescriptor>& tensors);
 
+/// The types within each role: where a model is stored in mixed precision.
+std::map<model::TensorRole, std::map<ElementType, TensorGroup>> types_by_role(
+    const std::vector<TensorDescriptor>& tensors);
+/// How many super weights of each tensor `quantize --protect-super-weights` protected; empty when it did not,
+/// or does not say so in a form that can be read.
+std::map<std::string, std::uint64_t> protected_weights(const gguf::Metadata& metadata);
+
 /// The description for machines. Arrays of the metadata are cut to `max_array_items`, their length is given.
 nlohmann::json to_json(const FileDescription& description, std::size_t max_array_items = 8);
 /// One metadata value; a cut array becomes {"length": N, "first": [...]}.

@@ -156,21 +156,23 @@ PlanHeader header_of(const PlanJob& job, const QuantPlan& plan, SensitivityMetho
 
 void plan_dynamically(const PlanJob& job, QuantizeReport& report) {
   const auto& settings = job.settings;
-  const auto& dynamic = *settings.dynamic;
   if (!settings.allow_requantize) stages::refuse_quantized_source(job.tensors());
+  auto dynamic = *settings.dynamic;
+  if (job.protection != nullptr) job.protection->add_rules(dynamic.policy);
   const auto file_bytes = [&](const QuantPlan& plan, const PlanImportance& importance,
                               SensitivityMethod method) {
-    const DynamicOrigin origin{header_of(job, plan, method), report.provenance};
-    const auto metadata = output_metadata(job.walks.model.metadata, settings.model,
-                                          encoder_text(settings, job.walks.model), plan, importance, origin);
+    const auto origin = origin_of(job, DynamicOrigin{header_of(job, plan, method), report.provenance});
+    const auto metadata = output_metadata(job.walks.model.metadata, plan, importance, origin);
     return bytes_of(gguf::plan_gguf(settings.output, metadata, outputs_of(plan), settings.write));
   };
-  auto made = make_dynamic_plan(dynamic, {job.walks, settings.imatrix, settings.feedback, file_bytes},
-                                job.progress, job.stop);
+  const std::uint64_t sidecar_bytes = job.protection != nullptr ? job.protection->sidecar_bytes() : 0;
+  auto made =
+      make_dynamic_plan(dynamic, {job.walks, settings.imatrix, settings.feedback, file_bytes, sidecar_bytes},
+                        job.progress, job.stop);
   report.plan = std::move(made.plan);
   report.importance = std::move(made.importance);
   report.header = header_of(job, report.plan, made.sensitivity.method);
-  report.times = std::move(made.times);
+  report.times.insert(report.times.end(), made.times.begin(), made.times.end());
   std::vector<std::string> candidates;
   for (const auto type : dynamic.policy.candidates) candidates.emplace_back(name_of(type));
   report.settings = {{"profile", dynamic.policy.profile},
@@ -193,6 +195,13 @@ std::string encoder_text(const QuantizeSettings& settings, const model::OpenedMo
   return std::string(name_of(settings.encode.encoder));
 }
 
+OutputOrigin origin_of(const PlanJob& job, std::optional<DynamicOrigin> dynamic) {
+  return {.model = job.settings.model,
+          .encoder = encoder_text(job.settings, job.walks.model),
+          .super_weights = job.protection != nullptr ? job.protection->metadata_text() : "",
+          .dynamic = std::move(dynamic)};
+}
+
 void make_plan(const PlanJob& job, QuantizeReport& report) {
   if (job.settings.feedback) require_feedback_possible(job);
   if (job.settings.dynamic) {
@@ -201,6 +210,10 @@ void make_plan(const PlanJob& job, QuantizeReport& report) {
     plan_from_file(job, report);
   } else {
     plan_by_recipe(job, report);
+  }
+  if (job.protection != nullptr) {
+    job.protection->change_plan(report.plan);
+    report.settings["protect_super_weights"] = name_of(job.settings.protection->method);
   }
   report.settings["encoder"] = encoder_text(job.settings, job.walks.model);
   warn_of_plan(report.plan, job.progress);

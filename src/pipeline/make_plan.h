@@ -4,6 +4,7 @@
 
 #include <span>
 
+#include "pipeline/output_metadata.h"
 #include "pipeline/quantize.h"
 
 namespace tessera::pipeline {
@@ -12,6 +13,7 @@ namespace tessera::pipeline {
 struct PlanJob {
   const QuantizeSettings& settings;
   const TextWalkJob& walks;
+  Protection* protection;  ///< or nullptr
   ProgressObserver& progress;
   const StopFlag& stop;
 
@@ -22,7 +24,10 @@ struct PlanJob {
 /// report, provenance is there already. Throws UsageError, BadFileError, IoError, InterruptedError.
 void make_plan(const PlanJob& job, QuantizeReport& report);
 
-/// What encodes the model, as reports and metadata say it.
+/// For the output's metadata.
+OutputOrigin origin_of(const PlanJob& job, std::optional<DynamicOrigin> dynamic);
+
+/// What encodes, as reports and metadata say it.
 std::string encoder_text(const QuantizeSettings& settings, const model::OpenedModel& model);
 
 /// Of all files together.

@@ -19,11 +19,19 @@ struct DynamicOrigin {
   std::vector<ProvenanceFile> files;
 };
 
+/// What the output was made from.
+struct OutputOrigin {
+  std::filesystem::path model;
+  std::string encoder;
+  std::string super_weights = {};  ///< how they are protected, as JSON; empty: not at all
+  std::optional<DynamicOrigin> dynamic = std::nullopt;
+};
+
 /// `input` without what it says of an earlier quantization, with: general.quantization_version,
 /// general.file_type, quantize.imatrix.* as llama-quantize writes them, tessera.source, tessera.version,
-/// tessera.encoder, and of a dynamic run tessera.plan (plan_document.h) and tessera.provenance (JSON).
-gguf::Metadata output_metadata(const gguf::Metadata& input, const std::filesystem::path& model,
-                               const std::string& encoder, const QuantPlan& plan,
-                               const PlanImportance& importance, const std::optional<DynamicOrigin>& dynamic);
+/// tessera.encoder, tessera.super_weights, and of a dynamic run tessera.plan (plan_document.h) and
+/// tessera.provenance (JSON).
+gguf::Metadata output_metadata(const gguf::Metadata& input, const QuantPlan& plan,
+                               const PlanImportance& importance, const OutputOrigin& origin);
 
 }  // namespace tessera::pipeline

@@ -20,6 +20,7 @@
 #include "artifacts/quant_plan.h"
 #include "artifacts/sensitivity.h"
 #include "artifacts/size_point.h"
+#include "artifacts/super_weight_coverage.h"
 #include "foundation/base/progress.h"
 #include "foundation/base/stop_flag.h"
 #include "foundation/formats/gguf/gguf_writer.h"
@@ -27,6 +28,7 @@
 #include "pipeline/checkpoints.h"
 #include "pipeline/dynamic_plan.h"
 #include "pipeline/feedback_walk.h"
+#include "pipeline/protection.h"
 #include "pipeline/step_times.h"
 #include "pipeline/text_walks.h"
 #include "stages/choose_types.h"
@@ -56,6 +58,8 @@ struct QuantizeSettings {
   stages::EncodeSettings encode = {};
   /// Set: the matrices that texts walk through are encoded with error feedback.
   std::optional<FeedbackSettings> feedback = std::nullopt;
+  /// Set: super weights are found, or read, and protected.
+  std::optional<ProtectionSettings> protection = std::nullopt;
   CheckpointSettings checkpoints = {};
   bool dry_run = false;  ///< plan only: nothing is written, and without `dynamic` nothing read but headers
   /// Evaluate the output on these texts, against the model; no files: do not.
@@ -84,6 +88,7 @@ struct QuantizeReport {
   std::map<std::string, nlohmann::json> settings;
   PlanHeader header;  ///< of the plan when it is saved
   std::optional<DynamicReport> dynamic;
+  std::optional<SuperWeightCoverage> super_weights;
   std::vector<ProvenanceFile> provenance;
   std::optional<Evaluation> evaluation;
   std::vector<StepTime> times;

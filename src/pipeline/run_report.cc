@@ -87,17 +87,19 @@ json points_json(const std::vector<SizePoint>& points, std::uint64_t overhead) {
 }  // namespace
 
 json to_json(const QuantizeReport& report) {
-  json result = {{"tessera_version", TESSERA_VERSION},
-                 {"model", report.model},
-                 {"settings", json::object()},
-                 {"provenance", {{"files", to_json(report.provenance, PathForm::as_given)}}},
-                 {"plan", plan_json(report)},
-                 {"sensitivity", nullptr},
-                 {"size_curve", json::array()},
-                 {"uniform", json::array()},
-                 {"files", json::array()},
-                 {"evaluation", report.evaluation ? to_json(*report.evaluation) : json(nullptr)},
-                 {"wall_seconds", json::array()}};
+  json result = {
+      {"tessera_version", TESSERA_VERSION},
+      {"model", report.model},
+      {"settings", json::object()},
+      {"provenance", {{"files", to_json(report.provenance, PathForm::as_given)}}},
+      {"plan", plan_json(report)},
+      {"sensitivity", nullptr},
+      {"size_curve", json::array()},
+      {"uniform", json::array()},
+      {"files", json::array()},
+      {"evaluation", report.evaluation ? to_json(*report.evaluation) : json(nullptr)},
+      {"super_weight_coverage", report.super_weights ? to_json(*report.super_weights) : json(nullptr)},
+      {"wall_seconds", json::array()}};
   for (const auto& [name, value] : report.settings) result["settings"][name] = value;
   if (const auto& dynamic = report.dynamic) {
     const auto overhead = report.header.file_bytes - size_of(report.plan).target_bytes;

@@ -10,6 +10,7 @@
 #include "foundation/base/parallel.h"
 #include "foundation/base/printable.h"
 #include "foundation/codecs/decode_finite.h"
+#include "foundation/codecs/protected_block.h"
 #include "foundation/kernels/squared_error.h"
 
 namespace tessera::stages {
@@ -176,6 +177,7 @@ class ChunkEncoder {
     const auto weights = worker.weights_of(batch.rows.count * columns);
     codecs::decode_finite(job_.source, batch.tensor, first, stored, weights);
     encoders_[batch.tensor]({weights, columns, importance}, blocks);
+    if (!job_.protection.empty()) protect(batch, importance, weights, blocks);
     const auto decoded = worker.decoded_of(weights.size());
     codecs::codec_for(planned.target).decode(blocks, decoded);
     const auto sums = kernels::sum_squared_error(weights, decoded, columns, importance);
@@ -184,6 +186,30 @@ class ChunkEncoder {
         refuse_overflow(planned, first + *bad, weights[*bad]);
     }
     return sums;
+  }
+
+  /// Encodes the blocks of protected weights again.
+  void protect(const Chunk& batch, std::span<const float> importance, std::span<const float> weights,
+               std::span<std::byte> blocks) const {
+    const auto& planned = job_.plan.tensors[batch.tensor];
+    const auto& type = info(planned.target);
+    if (!type.quantized) return;
+    const std::uint64_t columns = planned.source.columns(), width = type.block_weights;
+    const auto& all = job_.protection[batch.tensor];
+    std::vector<codecs::ProtectedColumn> inside;
+    for (auto next = std::ranges::lower_bound(all, batch.rows.first, {}, &ProtectedWeight::row);
+         next != all.end() && next->row < batch.rows.first + batch.rows.count;) {
+      const std::uint64_t row = next->row, block = next->column / width;
+      inside.clear();
+      for (; next != all.end() && next->row == row && next->column / width == block; ++next)
+        inside.push_back({next->column % width, next->restored});
+      const std::uint64_t first = (row - batch.rows.first) * columns + block * width;
+      codecs::protect_block(
+          encoders_[batch.tensor], codecs::codec_for(planned.target),
+          {weights.subspan(first, width),
+           importance.empty() ? importance : importance.subspan(block * width, width), inside},
+          blocks.subspan(first / width * type.block_bytes, type.block_bytes));
+    }
   }
 
   /// Copied weights are checked like encoded ones, piece by piece: a copied chunk may be one very long row.

@@ -14,6 +14,7 @@
 #include "artifacts/encoding_error.h"
 #include "artifacts/importance_matrix.h"
 #include "artifacts/quant_plan.h"
+#include "artifacts/weight_protection.h"
 #include "foundation/base/progress.h"
 #include "foundation/base/stop_flag.h"
 #include "foundation/codecs/encoder.h"
@@ -40,6 +41,8 @@ struct EncodeJob {
   /// Tensors that are encoded already or in another way, by index: they are not touched. Empty, or as long as
   /// the plan.
   std::vector<std::optional<EncodingError>> finished = {};
+  /// Weights whose blocks are encoded with care (foundation/codecs/protected_block.h).
+  PlanProtection protection = {};
   /// Called once per tensor, in the plan's order, when all rows of it and of those before it are written.
   std::function<void(std::size_t tensor, const EncodingError& error)> tensor_done = nullptr;
 };
