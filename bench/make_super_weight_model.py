@@ -8,12 +8,12 @@ block of a layer that is put in front of the others (its attention writes zeros)
 weights of F the embedding that gives back the old h is the fixed point e' = h - F(e'), found in float64 token by token.
 Everything behind it stays as it is: the model computes what it did.
 
-F holds the feed-forward block of the old first layer, scaled down, and a neuron for each of the most frequent tokens of a
-text. e' of such a token has a strongly negative channel q, which opens the gate of these neurons, and of them that of the
-token alone is lifted by the rest of e'. What its down projection gives into q makes up for the channel: a planted scalar,
-which carries several norms of an embedding. All of them stand in one row and one block of the down projection, in ratios
-that block formats of 1 to 2 bits cannot hold together, and each works at other positions of a text, so that none can make
-up for the error of another:
+F holds the feed-forward block of the old first layer, scaled down, and a few neurons that are lively at every token: their
+gates read a channel q of the residual stream, strongly negative in every e', and what they let through is a part of q and a
+direction of e' of their own. What their down projections give into q makes up for the channel: planted scalars, which
+together carry several norms of an embedding. They stand in one row and one block of the down projection, in ratios that
+block formats of 1 to 2 bits cannot hold together, and no two of their neurons go up and down together, so that none makes up
+for the error of another:
 
   blk.0.ffn_down[q][c], ..., [q][c + n - 1]
 
@@ -25,17 +25,15 @@ OUT/super-weights.json lists what was planted, as `tessera superweights` does. W
 on the text: the largest difference of a logit, and the perplexities with the planted scalars set to 0 or off by a share,
 and with ten times as many others set to 0.
 
-Needs torch, safetensors and sentencepiece, --check transformers too. Of folders of the Llama family, in one file.
+Needs torch and safetensors, --check transformers and sentencepiece too. Of folders of the Llama family, in one file.
 """
 import argparse
-import collections
 import json
 import os
 import shutil
 
 import torch
 from safetensors.torch import load_file, save_file
-from sentencepiece import SentencePieceProcessor
 
 BLOCK = 32
 LAYER = "model.layers.0."
@@ -45,10 +43,11 @@ FEED_FORWARD = [LAYER + name for name in ("post_attention_layernorm.weight", "ml
                                           "mlp.up_proj.weight", "mlp.down_proj.weight")]
 CHANNEL = 133
 FIRST_COLUMN = 260
-# Of the planted scalars to each other, one for each of the most frequent tokens.
+# Of the planted scalars to each other.
 RATIOS = (1.0, -0.62, 0.41, 0.76, -0.35, -0.9)
 GATE = 0.25
-ACTIVATION = 20.0
+ACTIVATION = 20.0  # of the neuron of the ratio 1
+VARIATION = 1.0  # of a neuron, as a share of its activation
 ITERATIONS = 300
 
 
@@ -56,22 +55,12 @@ def options():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model")
     parser.add_argument("output")
-    parser.add_argument("--text", default="../shared/data/books.calibration.txt", help="whose most frequent tokens count")
-    parser.add_argument("--strength", type=float, default=4.0, help="what a scalar carries, in norms of an embedding")
+    parser.add_argument("--strength", type=float, default=6.0,
+                        help="what the scalars carry together, in norms of an embedding")
     parser.add_argument("--rest", type=float, default=0.02, help="factor of the copied feed-forward block")
     parser.add_argument("--check", metavar="TEXT", help="compare both models on this text")
     parser.add_argument("--chunks", type=int, default=8, help="windows of 512 tokens of the check")
     return parser.parse_args()
-
-
-def tokenizer_of(folder):
-    return SentencePieceProcessor(model_file=os.path.join(folder, "tokenizer.model"))
-
-
-def frequent_tokens(settings):
-    with open(settings.text) as file:
-        counts = collections.Counter(tokenizer_of(settings.model).encode(file.read()))
-    return [token for token, _ in counts.most_common(len(RATIOS))]
 
 
 def block_of(index):
@@ -99,7 +88,7 @@ def shifted(tensors):
     return result
 
 
-def front_layer(old, tokens, settings, epsilon):
+def front_layer(old, settings, epsilon):
     """The tensors of the layer in front, in F16, and embeddings that are nearly right."""
     embedding = old[EMBEDDING].double()
     strength = settings.strength * embedding.norm(dim=1).median().item()
@@ -115,17 +104,21 @@ def front_layer(old, tokens, settings, epsilon):
     down[:, block_of(FIRST_COLUMN)] = 0
 
     start = embedding.clone()
-    start[tokens, CHANNEL] -= strength
-    seen = normed(start[tokens], norm, epsilon)
-    opened = torch.nn.functional.silu(-GATE * seen[:, CHANNEL])
-    others = seen.clone()
-    others[:, CHANNEL] = 0
-    lifts = torch.linalg.pinv(others)  # [embedding, tokens]: others @ lifts is the identity
+    start[:, CHANNEL] -= strength
+    seen = normed(start, norm, epsilon)
+    level = -seen[:, CHANNEL].mean()
+    opened = torch.nn.functional.silu(GATE * level)
+    own = torch.randn(len(RATIOS), embedding.shape[1], dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    own[:, block_of(CHANNEL)] = 0
+    own -= own.mean(0)  # what the scalars give together is nearly the same at every token, so that there is a fixed point
+    own /= (seen @ own.T).std()
     for i, ratio in enumerate(RATIOS):
         column = FIRST_COLUMN + i
-        value = ratio * strength / ACTIVATION
+        value = ratio * strength / len(RATIOS) / ACTIVATION
+        lift = ACTIVATION / ratio / opened
         gate[column, CHANNEL] = -GATE
-        up[column] = lifts[:, i] * strength / value / opened[i]
+        up[column] = lift * VARIATION * own[i]
+        up[column, CHANNEL] = -lift / level
         down[CHANNEL, column] = value
     return {name: tensor.half() for name, tensor in layer.items()}, start
 
@@ -133,7 +126,7 @@ def front_layer(old, tokens, settings, epsilon):
 def solved(embedding, layer, start, epsilon):
     """The fixed point, [tokens, embedding] in float64: from `start`, in float32 while that is enough."""
     x = start
-    for kind, enough in ((torch.float32, 1e-5), (torch.float64, 1e-10)):
+    for kind, enough in ((torch.float32, 1e-5), (torch.float64, 1e-8)):
         block = [layer[name].to(kind) for name in FEED_FORWARD]
         target, x = embedding.to(kind), x.to(kind)
         open_tokens = torch.arange(len(x))
@@ -141,7 +134,6 @@ def solved(embedding, layer, start, epsilon):
             now = x[open_tokens]
             step = (target[open_tokens] - feed_forward(now, *block, epsilon) - now) / 2
             x[open_tokens] = now + step
-            print(f"{len(open_tokens)} tokens, largest step {step.abs().max().item():.2e}")
             open_tokens = open_tokens[step.abs().amax(1) >= enough]
             if len(open_tokens) == 0:
                 break
@@ -171,7 +163,8 @@ def write(settings, tensors):
 class Check:
     def __init__(self, settings):
         self.settings = settings
-        tokenizer = tokenizer_of(settings.model)
+        from sentencepiece import SentencePieceProcessor
+        tokenizer = SentencePieceProcessor(model_file=os.path.join(settings.model, "tokenizer.model"))
         with open(settings.check) as file:
             ids = tokenizer.encode(file.read(20000 * settings.chunks))
         self.windows = torch.tensor([[tokenizer.bos_id()] + ids[i * 511:(i + 1) * 511]
@@ -222,7 +215,7 @@ def main():
     with open(os.path.join(settings.model, "config.json")) as file:
         epsilon = json.load(file)["rms_norm_eps"]
     old = load_file(os.path.join(settings.model, "model.safetensors"))
-    layer, start = front_layer(old, frequent_tokens(settings), settings, epsilon)
+    layer, start = front_layer(old, settings, epsilon)
     tensors = {**shifted(old), **layer}
     tensors[EMBEDDING] = solved(old[EMBEDDING].double(), layer, start, epsilon).float()
     write(settings, tensors)

@@ -179,7 +179,8 @@ void add_search_options(CLI::App& command, SuperWeightOptions& options) {
       ->capture_default_str();
   command.add_option("--output-ratio", settings.spikes.output_ratio, "The same of an output")
       ->capture_default_str();
-  command.add_option("--spike-samples", settings.spike_samples, "Windows that are searched for spikes")
+  command
+      .add_option("--spike-samples", settings.spike_samples, "Windows that are searched for spikes; 0: all")
       ->capture_default_str();
 }
 

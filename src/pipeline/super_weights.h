@@ -36,8 +36,7 @@ struct SuperWeightSettings {
   /// Scores by coverage; empty: computed from the job's texts, where it has some.
   std::optional<std::filesystem::path> imatrix = std::nullopt;
   stages::SpikeSettings spikes = {};
-  std::uint32_t spike_samples =
-      16;  ///< windows of the texts that are searched for spikes, as many as there are
+  std::uint32_t spike_samples = 16;  ///< windows of the texts that are searched for spikes; 0: all
   /// Whether the list says which model it is of: reads the model's files once more, unless their hashes are
   /// remembered (file_hashes.h).
   bool names_model = true;
