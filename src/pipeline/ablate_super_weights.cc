@@ -132,7 +132,9 @@ class Ablater {
 
   void evaluate_variant(const std::string& variant, const WeightSource& base, std::vector<WeightEdit> edits) {
     const std::uint64_t count = edits.size();
-    EvaluateSettings evaluation{.model = job_.path, .corpus = settings_.evaluation};
+    EvaluateSettings evaluation;
+    evaluation.model = job_.path;
+    evaluation.corpus = settings_.evaluation;
     evaluation.precision = job_.settings.precision;
     evaluation.threads = job_.threads;
     evaluation.memory_bytes = job_.settings.memory_bytes;
