@@ -138,6 +138,7 @@ void Protection::add_rules(QuantPolicy& policy) const {
 std::uint64_t Protection::sidecar_bytes() const { return sidecar_file_bytes(sidecar_); }
 
 std::string Protection::metadata_text() const {
+  if (!shortfall().empty()) return "";
   std::map<std::string, std::uint64_t> by_tensor;
   for (const auto& place : places_) ++by_tensor[model_.weights->tensors()[place.tensor].name];
   nlohmann::json text = {

@@ -63,7 +63,7 @@ class Protection {
   std::uint64_t sidecar_bytes() const;
   /// Why nothing is protected though it was asked, for a warning; empty: something is.
   std::string shortfall() const;
-  /// Of the output's metadata: what is protected, as JSON. The same for every plan.
+  /// Of the output's metadata: what is protected, as JSON; the same for every plan. Empty where nothing is.
   std::string metadata_text() const;
   /// Everything that decides the bytes of the output, beside the plan.
   std::string fingerprint_text() const;

@@ -232,7 +232,8 @@ TEST_F(Protect, AListOfAnotherModelIsRefused) {
   EXPECT_FALSE(std::filesystem::exists(folder_ / "out.gguf"));
 }
 
-TEST_F(Protect, NoSidecarIsWrittenWhereNothingCanBeRestored) {
+TEST_F(Protect, WhereNothingCanBeRestoredTheOutputIsThatWithoutProtection) {
+  const auto plain = bytes_of(uniform(std::nullopt));
   list_.weights.clear();
   add("token_embd.weight", 7, 7);
   write_list();
@@ -240,6 +241,7 @@ TEST_F(Protect, NoSidecarIsWrittenWhereNothingCanBeRestored) {
   EXPECT_THAT(recorder_.warnings, ::testing::Contains(HasSubstr("worth its bytes")));
   EXPECT_THAT(folder_.names(), ::testing::Not(::testing::Contains("out.sidecar.gguf")));
   EXPECT_EQ(report.super_weights->protected_places(), 0u);
+  EXPECT_TRUE(read_whole(folder_ / "out.gguf") == plain);
 }
 
 TEST_F(Protect, ErrorFeedbackTakesPromotedTensorsAlone) {
