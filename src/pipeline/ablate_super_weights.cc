@@ -119,7 +119,10 @@ class Ablater {
   }
 
   model::OpenedModel make_low_bit(const std::filesystem::path& output) const {
-    QuantizeSettings settings{.model = job_.path, .output = output, .type = settings_.type};
+    QuantizeSettings settings;
+    settings.model = job_.path;
+    settings.output = output;
+    settings.type = settings_.type;
     settings.imatrix = settings_.imatrix;
     settings.open = job_.open;
     settings.walks = job_.settings;
@@ -132,7 +135,7 @@ class Ablater {
 
   void evaluate_variant(const std::string& variant, const WeightSource& base, std::vector<WeightEdit> edits) {
     const std::uint64_t count = edits.size();
-    EvaluateSettings evaluation{.model = job_.path, .corpus = settings_.evaluation};
+    EvaluateSettings evaluation{.model = job_.path, .open = job_.open, .corpus = settings_.evaluation};
     evaluation.precision = job_.settings.precision;
     evaluation.threads = job_.threads;
     evaluation.memory_bytes = job_.settings.memory_bytes;
