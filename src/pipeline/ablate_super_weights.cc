@@ -119,7 +119,10 @@ class Ablater {
   }
 
   model::OpenedModel make_low_bit(const std::filesystem::path& output) const {
-    QuantizeSettings settings{.model = job_.path, .output = output, .type = settings_.type};
+    QuantizeSettings settings;
+    settings.model = job_.path;
+    settings.output = output;
+    settings.type = settings_.type;
     settings.imatrix = settings_.imatrix;
     settings.open = job_.open;
     settings.walks = job_.settings;
@@ -135,6 +138,7 @@ class Ablater {
     EvaluateSettings evaluation;
     evaluation.model = job_.path;
     evaluation.corpus = settings_.evaluation;
+    evaluation.open = job_.open;
     evaluation.precision = job_.settings.precision;
     evaluation.threads = job_.threads;
     evaluation.memory_bytes = job_.settings.memory_bytes;

@@ -110,8 +110,10 @@ TEST_F(FoundSuperWeights, ByCoverageLeadTheScoresOfTheText) {
 
 TEST_F(FoundSuperWeights, TakeTheirScoresFromTheImportanceMatrix) {
   const auto make = [&](ImportanceMethod method, bool per_weight) {
-    ImatrixSettings imatrix{
-        .model = kDemoModel, .output = folder / "imatrix.gguf", .corpus = short_corpus(2)};
+    ImatrixSettings imatrix;
+    imatrix.model = kDemoModel;
+    imatrix.output = folder / "imatrix.gguf";
+    imatrix.corpus = short_corpus(2);
     imatrix.method = method;
     imatrix.per_weight_fisher = per_weight;
     imatrix.use_cache = false;
