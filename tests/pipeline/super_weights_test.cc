@@ -37,7 +37,7 @@ class FoundSuperWeights : public ::testing::Test {
   }
 
   /// A neuron of layer 1 that is far more active than others, and a weight that takes it on, each in `rows`.
-  void plant(const std::vector<std::uint64_t>& rows) {
+  void plant(const std::vector<std::uint64_t>& rows, float weight = 10) {
     auto base = std::move(model.weights);
     std::vector<WeightEdit> edits;
     std::vector<std::byte> scratch;
@@ -50,7 +50,7 @@ class FoundSuperWeights : public ::testing::Test {
     }
     const auto down = base->find(kDown).value();
     for (std::uint64_t r = 0; r < base->tensors()[down].rows(); ++r) edits.push_back({down, r, kNeuron, 0});
-    for (const auto row : rows) edits.push_back({down, row, kNeuron, 10});
+    for (const auto row : rows) edits.push_back({down, row, kNeuron, weight});
     planted_base = std::move(base);
     model.weights = std::make_unique<stages::EditedWeights>(*planted_base, std::move(edits));
   }
@@ -96,7 +96,8 @@ TEST_F(FoundSuperWeights, ArePlantedOnesAndNothingElse) {
 }
 
 TEST_F(FoundSuperWeights, ByCoverageLeadTheScoresOfTheText) {
-  plant({17});
+  plant({17},
+        10000);  // the text's importance is that of the model's files, where the neuron is as others are
   SuperWeightSettings settings;
   settings.search = SuperWeightSearch::coverage;
   settings.names_model = false;
