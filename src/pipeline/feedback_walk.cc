@@ -86,11 +86,11 @@ class FeedbackWalk {
       if (shape.size() == 3) all += shape.front();
     }
     if (sharing == 0) return;
-    progress_.warn(
-        fmt::format("{} of {} matrices of experts were encoded with the statistics of all experts of their "
-                    "layer: fewer than {:g} tokens for each of their columns passed them. More text helps "
-                    "(--samples, --feedback-samples); the report lists them",
-                    sharing, all, settings_.expert_tokens));
+    progress_.warn(fmt::format(
+        "{} of {} matrices of experts were encoded with the statistics of all experts of their "
+        "layer: too few tokens passed them (--expert-tokens {:g} for each column). More text helps "
+        "(--samples, --feedback-samples); the report lists them",
+        sharing, all, settings_.expert_tokens));
   }
 
   std::uint32_t restore() {

@@ -31,6 +31,13 @@ std::vector<float> diagonal_of(const InputMoments& moments) {
   return diagonal;
 }
 
+std::optional<codecs::DampedFactor> factor_for_drift(const InputMoments& moments,
+                                                     const FeedbackEncodeSettings& settings) {
+  if (moments.drift.empty()) return std::nullopt;
+  auto second = moments.paired_second.empty() ? moments.second : moments.paired_second;
+  return codecs::factor_damped(second, moments.columns, settings.drift_damping, settings.threads);
+}
+
 /// sum of H_ii w_i^2.
 double energy(std::span<const float> row, std::span<const float> importance) {
   double sum = 0;
@@ -97,13 +104,9 @@ FeedbackEncoder::FeedbackEncoder(InputMoments moments, std::uint64_t rows,
     : settings_(settings),
       columns_(moments.columns),
       importance_(diagonal_of(moments)),
+      drift_factor_(factor_for_drift(moments, settings)),
       metric_(std::move(moments.second), columns_, {settings.damping, settings.precision, settings.threads}) {
-  if (moments.drift.empty()) return;
-  if (!moments.paired_second.empty()) {
-    paired_factor_.emplace(
-        codecs::factor_damped(moments.paired_second, columns_, settings.drift_damping, settings.threads));
-  }
-  set_drift(moments.drift, rows);
+  if (drift_factor_) set_drift(moments.drift, rows);
 }
 
 // D H^-1, with the H of its own tokens, is solved for once for all tensors where they have more rows than
@@ -119,7 +122,7 @@ void FeedbackEncoder::set_drift(std::span<const float> drift, std::uint64_t rows
       const auto from = drift.subspan((first + row) * columns_, columns_);
       for (std::size_t c = 0; c < columns_; ++c) transposed[c * kRows + row] = from[c];
     }
-    if (solved_ahead_) drift_factor().solve(transposed, products[static_cast<std::size_t>(worker)]);
+    if (solved_ahead_) drift_factor_->factor.solve(transposed, products[static_cast<std::size_t>(worker)]);
     for (std::size_t c = 0; c < columns_; ++c) {
       drift_->store(c, first, std::span(transposed).subspan(c * kRows, count));
     }
@@ -251,7 +254,7 @@ void FeedbackEncoder::set_targets(Worker& worker) const {
     return;
   }
   worker.multiply(*drift_, worker.targets);
-  if (!solved_ahead_) drift_factor().solve(worker.product, worker.products);
+  if (!solved_ahead_) drift_factor_->factor.solve(worker.product, worker.products);
   for (std::size_t i = 0; i < worker.targets.size(); ++i) worker.targets[i] += worker.product[i];
   for (std::size_t row = 0; row < kRows; ++row) {
     for (std::size_t c = 0; c < columns_; ++c) {

@@ -33,8 +33,8 @@ struct FeedbackEncodeSettings {
   int sweeps = 2;  ///< of coordinate descent
   /// Added to the diagonal of H, as a share of its mean. 0.02 was best between 0.002 and 0.2.
   double damping = 0.02;
-  /// The same where drift comes from a part of the tokens, of which H^-1 D is a regression with more noise.
-  /// Best between 0.02 and 1 with one in three and four.
+  /// The same of the H in D H^-1, a regression, which more damping keeps from learning noise. Best between
+  /// 0.02 and 1.
   double drift_damping = 0.2;
   kernels::Precision precision = kernels::Precision::f32;  ///< of products with H
   int threads = 0;                                         ///< 0: all cores
@@ -83,9 +83,6 @@ class FeedbackEncoder {
   struct Worker;
   struct PanelOutcome;
 
-  const kernels::UpperFactor& drift_factor() const {
-    return paired_factor_ ? paired_factor_->factor : metric_.factor();
-  }
   void set_drift(std::span<const float> drift, std::uint64_t rows);
   /// Calls work(item, worker) for items [0, count), in parallel.
   template <class Work>
@@ -102,10 +99,9 @@ class FeedbackEncoder {
 
   FeedbackEncodeSettings settings_;
   std::size_t columns_;
-  std::vector<float> importance_;  ///< diagonal of H without damping
+  std::vector<float> importance_;                     ///< diagonal of H without damping
+  std::optional<codecs::DampedFactor> drift_factor_;  ///< of the H of drift's tokens; empty without D
   codecs::FeedbackMetric metric_;
-  std::optional<codecs::DampedFactor>
-      paired_factor_;                     ///< of the H of drift's tokens, where these are not all
   bool solved_ahead_ = false;             ///< whether drift_ has been multiplied by H^-1
   std::optional<kernels::Matrix> drift_;  ///< D^T or (D H^-1)^T; empty without D
 };

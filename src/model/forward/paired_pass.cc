@@ -61,7 +61,7 @@ PairedPass::PairedPass(const WeightSource& source, const DecoderConfig& config, 
     replaced_.emplace(config, batch.windows(), batch.context,
                       share(settings.forward, batch.windows(), reference_windows() + batch.windows()));
   }
-  const std::size_t tiles = (batch.context + kTileTokens - 1) / kTileTokens;  // of experts, and at most
+  const std::size_t tiles = (batch.context + kTileTokens - 1) / kTileTokens;  // no fewer than of any step
   const std::size_t most_parts = windows_at_once() * tiles * streams().size();
   const auto threads = static_cast<std::size_t>(resolve_threads(settings.forward.threads));
   for (std::size_t i = 0; i < std::min(threads, most_parts); ++i)

@@ -34,6 +34,7 @@ void PairedPass::replace_expert(std::size_t tensor, std::size_t expert, std::spa
 void PairedPass::show_expert(LayerInput input, std::size_t expert, const PairedRowsSink& sink,
                              const StopFlag& stop) {
   assert(shown_ == kLayerInputs.size());
+  if (experts_->count(expert) == 0) return;
   const Expert& replaced = shown_stream().weights().mixture.experts[expert];
   const bool is_down = input == LayerInput::down;
   Expert original;  // of the reference, where that is another stream
