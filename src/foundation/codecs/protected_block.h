@@ -5,8 +5,8 @@
 // over inputs. Here the block is encoded several times and the best result is taken. The candidates are all
 // pairs of
 //
-//   - the weights as they are, and with the protected ones held out of the choice of scales: drawn in to 1, 2,
-//     4 or 8 times the largest magnitude of the others, so that the scales are those of the others and an
+//   - the weights as they are, and with the protected ones held out of the choice of scales: drawn in to 1,
+//     2, 4 or 8 times the largest magnitude of the others, so that the scales are those of the others and an
 //     outlier gets the largest code there is;
 //   - the importance as it is, and with that of the protected weights raised by the root of their factor or
 //     by their whole factor.
