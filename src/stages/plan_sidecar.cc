@@ -68,7 +68,8 @@ std::vector<Line> ordered_lines(const SuperWeightList& list, std::span<const std
     std::ranges::move(of_tensor, std::back_inserter(lines));
   }
   std::erase_if(lines, [&](const Line& line) {
-    return line.spikes == 0 && line.score < least_score(list, line.bytes);
+    const bool is_output = model::place_of(tensors[line.tensor].name).role == model::TensorRole::output;
+    return line.spikes == 0 && (is_output || line.score < least_score(list, line.bytes));
   });
   const auto rank = [](const Line& line) {
     return std::tuple(line.spikes, line.score / static_cast<double>(line.bytes));

@@ -15,7 +15,8 @@
 //   s >= 16 ln 2 * m * bytes
 //
 // m is taken from the search: the fence below which scores are no outliers is 5.7 times their root mean
-// square where they are normally distributed. A list without a fence has lines with spikes alone.
+// square where they are normally distributed. A list without a fence has lines with spikes alone. So has the
+// output matrix: plans give it some bits more than the rest, so that its own e is a small part of that above.
 //
 // Runtimes apply adapters to matrices of the layers and to an output of their own. The token embedding and
 // stacked experts are left out.

@@ -11,14 +11,14 @@ namespace {
 using ::testing::ElementsAre;
 using ::testing::IsEmpty;
 
-constexpr std::size_t kEmbedding = 0, kDown = 1, kUp = 2, kExperts = 3;
+constexpr std::size_t kEmbedding = 0, kDown = 1, kUp = 2, kExperts = 3, kOutput = 4;
 
 std::vector<TensorDescriptor> tensors() {
   return {{"token_embd.weight", ElementType::F16, {512, 256}},
           {"blk.0.ffn_down.weight", ElementType::F16, {256, 512}},
           {"blk.0.ffn_up.weight", ElementType::F16, {512, 256}},
           {"blk.1.ffn_down_exps.weight", ElementType::F16, {4, 256, 512}},
-          {"blk.0.attn_norm.weight", ElementType::F32, {256}}};
+          {"output.weight", ElementType::F16, {512, 256}}};
 }
 
 /// A list with the tensors of its weights.
@@ -92,6 +92,14 @@ TEST(PlanSidecar, TakesLinesThatAreWorthTheirBytesOrHaveSpikes) {
   EXPECT_THAT(plan().tensors, IsEmpty());
   found.add(kUp, 1, 1, 0, SuperWeightNotion::activation_spike);
   EXPECT_EQ(plan().tensors.at(0).name, "blk.0.ffn_up.weight");
+}
+
+TEST(PlanSidecar, TakesOfTheOutputNothingButSpikes) {
+  Found found;
+  found.add(kOutput, 3, 7, 1e9);
+  EXPECT_THAT(found.sidecar(settings_of(100 * kLine)).tensors, IsEmpty());
+  found.add(kOutput, 4, 7, 1, SuperWeightNotion::activation_spike);
+  EXPECT_EQ(found.sidecar(settings_of(100 * kLine)).tensors.at(0).name, "output.weight");
 }
 
 TEST(PlanSidecar, CountsWeightsOfOneLineTogetherInTheDirectionWithFewerLines) {
