@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Finding super weights by coverage on generated models up to 8 GB of F16: peak resident memory, time, and bytes read.
 
-Memory must not grow with the model, but for the share that is kept (48 bytes per weight of it at most), and the file must be
+Memory must not grow with the model, but for the share that is kept (about 250 bytes for each weight of it), and the file must be
 read once: it is put out of the page cache first, and what the program then reads from the disk is counted. Models are
 generated and deleted; the disk needs room for the largest.
 

@@ -118,16 +118,22 @@ void print_ablation(const pipeline::Ablation& ablation) {
   }
 }
 
-void write(const SuperWeightOptions& options, const SuperWeightList& list,
-           const std::optional<pipeline::Ablation>& ablation) {
+std::string text_of(const SuperWeightList& list, const std::optional<pipeline::Ablation>& ablation) {
   auto json = to_json(list);
   if (ablation) json["ablation"] = pipeline::to_json(*ablation);
-  const std::string text = json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
-  if (!options.output.empty()) write_file_atomically(options.output, std::as_bytes(std::span(text)));
-  if (options.json) {
-    fmt::print("{}", text);
-    return;
+  return json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
+}
+
+void write(const SuperWeightOptions& options, const SuperWeightList& list,
+           const std::optional<pipeline::Ablation>& ablation) {
+  // A large model has hundreds of thousands of them, and as JSON in memory they take several times their
+  // size.
+  if (options.json || !options.output.empty()) {
+    const std::string text = text_of(list, ablation);
+    if (!options.output.empty()) write_file_atomically(options.output, std::as_bytes(std::span(text)));
+    if (options.json) fmt::print("{}", text);
   }
+  if (options.json) return;
   print_outcomes(list);
   if (options.common.quiet) return;
   print_weights(list, SuperWeightNotion::coverage, options.top);
