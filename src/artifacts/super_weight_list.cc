@@ -6,6 +6,7 @@
 #include <array>
 #include <cmath>
 #include <limits>
+#include <numeric>
 #include <set>
 #include <tuple>
 
@@ -13,7 +14,7 @@
 #include "foundation/base/error.h"
 #include "foundation/base/mapped_file.h"
 #include "foundation/base/printable.h"
-#include "foundation/codecs/codec.h"
+#include "foundation/codecs/row_reader.h"
 #include "foundation/formats/json/strict_json.h"
 
 namespace tessera {
@@ -182,13 +183,43 @@ class ListReader {
   const std::string& file_;
 };
 
-float value_at(const WeightSource& source, std::size_t tensor, const SuperWeight& weight) {
-  const auto& descriptor = source.tensors()[tensor];
-  std::vector<std::byte> scratch;
-  std::vector<float> row(static_cast<std::size_t>(descriptor.columns()));
-  codecs::codec_for(descriptor.type).decode(source.stored_rows(tensor, {weight.row, 1}, scratch), row);
-  return row[weight.column];
-}
+/// Says which model the list is not of, and why.
+class Locator {
+ public:
+  Locator(const WeightSource& source, const std::string& file)
+      : source_(source), file_(file), rows_(source) {}
+
+  std::size_t tensor_of(const SuperWeight& weight) const {
+    const auto found = source_.find(weight.tensor);
+    if (!found) fail(weight, "the model has no such tensor");
+    const auto& tensor = source_.tensors()[*found];
+    if (!is_weight_type(tensor.type))
+      fail(weight, fmt::format("it is {}, which holds no weights", name_of(tensor.type)));
+    if (weight.row >= tensor.rows() || weight.column >= tensor.columns()) {
+      fail(weight, fmt::format("row {}, column {} is outside of its {} rows of {}", weight.row, weight.column,
+                               tensor.rows(), tensor.columns()));
+    }
+    return *found;
+  }
+
+  void require_value(const SuperWeight& weight, std::size_t tensor) {
+    const float value = rows_.row(tensor, weight.row)[weight.column];
+    if (value == weight.value) return;
+    fail(weight,
+         fmt::format("row {}, column {} is {}, not {}", weight.row, weight.column, value, weight.value));
+  }
+
+ private:
+  [[noreturn]] void fail(const SuperWeight& weight, const std::string& what) const {
+    throw BadFileError(
+        {.file = file_, .tensor = printable(weight.tensor)},
+        fmt::format("{}; the list is of another model than {}: find them again", what, source_.name()));
+  }
+
+  const WeightSource& source_;
+  const std::string& file_;
+  codecs::RowReader rows_;
+};
 
 }  // namespace
 
@@ -225,29 +256,16 @@ SuperWeightList read_super_weights(const std::filesystem::path& path) {
 
 std::vector<std::size_t> locate_super_weights(const SuperWeightList& list, const WeightSource& source,
                                               const std::string& file) {
+  Locator locator(source, file);
   std::vector<std::size_t> tensors;
   tensors.reserve(list.weights.size());
-  for (const auto& weight : list.weights) {
-    const auto fail = [&](const std::string& what) {
-      throw BadFileError(
-          {.file = file, .tensor = printable(weight.tensor)},
-          fmt::format("{}; the list is of another model than {}: find them again", what, source.name()));
-    };
-    const auto found = source.find(weight.tensor);
-    if (!found) fail("the model has no such tensor");
-    const auto& tensor = source.tensors()[*found];
-    if (!is_weight_type(tensor.type))
-      fail(fmt::format("it is {}, which holds no weights", name_of(tensor.type)));
-    if (weight.row >= tensor.rows() || weight.column >= tensor.columns()) {
-      fail(fmt::format("row {}, column {} is outside of its {} rows of {}", weight.row, weight.column,
-                       tensor.rows(), tensor.columns()));
-    }
-    const float value = value_at(source, *found, weight);
-    if (value != weight.value) {
-      fail(fmt::format("row {}, column {} is {}, not {}", weight.row, weight.column, value, weight.value));
-    }
-    tensors.push_back(*found);
-  }
+  for (const auto& weight : list.weights) tensors.push_back(locator.tensor_of(weight));
+  // Lists go by score; every row is to be read once.
+  std::vector<std::size_t> by_row(list.weights.size());
+  std::iota(by_row.begin(), by_row.end(), std::size_t{0});
+  std::ranges::stable_sort(by_row, {},
+                           [&](std::size_t i) { return std::pair(tensors[i], list.weights[i].row); });
+  for (const auto i : by_row) locator.require_value(list.weights[i], tensors[i]);
   return tensors;
 }
 

@@ -9,7 +9,7 @@
 #include "artifacts/super_weight_list.h"
 #include "foundation/base/content_hash.h"
 #include "foundation/base/error.h"
-#include "foundation/codecs/decode_finite.h"
+#include "foundation/codecs/row_reader.h"
 #include "model/architecture/model_facts.h"
 #include "pipeline/cache_folder.h"
 #include "pipeline/file_hashes.h"
@@ -17,32 +17,6 @@
 
 namespace tessera::pipeline {
 namespace {
-
-/// Decodes single weights of a source; those of one row are to be asked for together.
-class WeightReader {
- public:
-  explicit WeightReader(const WeightSource& source) : source_(source) {}
-
-  float value(std::size_t tensor, std::uint64_t row, std::uint64_t column) {
-    if (tensor != tensor_ || row != row_ || decoded_.empty()) {
-      const auto columns = source_.tensors()[tensor].columns();
-      decoded_.resize(columns);
-      codecs::decode_finite(source_, tensor, row * columns, source_.stored_rows(tensor, {row, 1}, stored_),
-                            decoded_);
-      source_.discard(tensor, {row, 1});
-      tensor_ = tensor;
-      row_ = row;
-    }
-    return decoded_[column];
-  }
-
- private:
-  const WeightSource& source_;
-  std::size_t tensor_ = 0;
-  std::uint64_t row_ = 0;
-  std::vector<float> decoded_;
-  std::vector<std::byte> stored_;
-};
 
 /// Of a sidecar, const or not; null where it does not have the weight.
 auto find_weight(auto& sidecar, const std::string& tensor, std::uint64_t row, std::uint64_t column)
@@ -109,8 +83,7 @@ std::string Protection::shortfall() const {
   }
   if (settings_.method == ProtectionMethod::tensor && to_promote_.empty()) {
     return fmt::format(
-        "no tensor is promoted for its super weights: each that has some is more than {:g} % of "
-        "the model",
+        "no tensor is promoted for its super weights: each that has some is more than {:g} % of the model",
         100 * settings_.promotion.weights);
   }
   return "";
@@ -207,12 +180,12 @@ SuperWeightCoverage Protection::coverage_of(const QuantPlan& plan, const PlanPro
 void Protection::finish(const std::vector<std::filesystem::path>& files, int threads,
                         SuperWeightCoverage& coverage, ProgressObserver& progress, const StopFlag& stop) {
   const auto output = model::open_model(files.front());
-  WeightReader reader(*output.weights);
+  codecs::RowReader rows(*output.weights);
   double error = 0, energy = 0;
   for (const auto& place : places_) {
     stop.check();
     const auto& name = model_.weights->tensors()[place.tensor].name;
-    const float stored = reader.value(*output.weights->find(name), place.row, place.column);
+    const float stored = rows.row(*output.weights->find(name), place.row)[place.column];
     auto* restored = find_weight(sidecar_, name, place.row, place.column);
     if (restored != nullptr) restored->difference = place.value - stored;
     const double difference = restored != nullptr ? 0.0 : double{place.value} - double{stored};

@@ -6,7 +6,7 @@
 #include <memory>
 
 #include "foundation/base/error.h"
-#include "foundation/codecs/decode_finite.h"
+#include "foundation/codecs/row_reader.h"
 #include "model/architecture/kept_tensors.h"
 #include "model/forward/decoder_config.h"
 #include "pipeline/cache_folder.h"
@@ -42,8 +42,7 @@ class Scoring {
     if (matrix_->method == ImportanceMethod::gradient) {
       throw UsageError(
           fmt::format("{}: the method gradient sums over columns and does not tell their weights apart; make "
-                      "an importance "
-                      "matrix with --method activation, or fisher with --per-weight-fisher",
+                      "an importance matrix with --method activation, or fisher with --per-weight-fisher",
                       file_));
     }
     if (!matrix_->fisher.empty()) fisher_ = std::make_unique<imatrix::FisherReader>(*settings.imatrix);
@@ -120,15 +119,6 @@ void add_by_coverage(const TextWalkJob& job, const SuperWeightSettings& settings
                       std::make_move_iterator(finding.weights.end()));
 }
 
-std::optional<double> block_ratio_of(const WeightSource& source, const stages::Spike& spike) {
-  const auto& tensor = source.tensors()[spike.tensor];
-  std::vector<float> row(tensor.columns());
-  std::vector<std::byte> scratch;
-  codecs::decode_finite(source, spike.tensor, spike.row * tensor.columns(),
-                        source.stored_rows(spike.tensor, {spike.row, 1}, scratch), row);
-  return stages::block_ratio(row, spike.column);
-}
-
 void add_by_spikes(const TextWalkJob& job, const SuperWeightSettings& settings, ProgressObserver& progress,
                    const StopFlag& stop, SuperWeightList& list) {
   const auto& source = *job.model.weights;
@@ -140,14 +130,16 @@ void add_by_spikes(const TextWalkJob& job, const SuperWeightSettings& settings, 
                              .output_ratio = settings.spikes.output_ratio,
                              .tokens = windows.tokens.size(),
                              .found = spikes.size()};
+  codecs::RowReader rows(source);
   for (const auto& spike : spikes) {
-    list.weights.push_back({.tensor = source.tensors()[spike.tensor].name,
-                            .row = spike.row,
-                            .column = spike.column,
-                            .value = spike.value,
-                            .score = spike.score,
-                            .notion = SuperWeightNotion::activation_spike,
-                            .block_ratio = block_ratio_of(source, spike)});
+    list.weights.push_back(
+        {.tensor = source.tensors()[spike.tensor].name,
+         .row = spike.row,
+         .column = spike.column,
+         .value = spike.value,
+         .score = spike.score,
+         .notion = SuperWeightNotion::activation_spike,
+         .block_ratio = stages::block_ratio(rows.row(spike.tensor, spike.row), spike.column)});
   }
 }
 

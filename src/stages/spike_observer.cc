@@ -6,14 +6,13 @@
 #include <cmath>
 
 #include "foundation/base/error.h"
-#include "foundation/codecs/decode_finite.h"
 #include "foundation/kernels/vector_math.h"
 #include "model/architecture/tensor_role.h"
 
 namespace tessera::stages {
 
 SpikeObserver::SpikeObserver(const WeightSource& source, const SpikeSettings& settings, std::size_t lanes)
-    : source_(source), settings_(settings), lanes_(lanes) {}
+    : source_(source), settings_(settings), lanes_(lanes, Lane{codecs::RowReader(source)}) {}
 
 void SpikeObserver::linear_input(const model::LinearInput& input) {
   if (!is_down(input.tensors.front())) return;
@@ -53,7 +52,7 @@ void SpikeObserver::find_crossings(std::size_t tensor, std::uint64_t first_row,
   if (least == 0) return;
   for (std::size_t r = 0; r < outputs.size(); ++r) {
     if (std::abs(outputs[r]) < least) continue;
-    const auto weights = row_of(tensor, first_row + r, lane);
+    const auto weights = lane.rows.row(tensor, first_row + r);
     const auto product = [&](const Column& column) { return weights[column.column] * column.value; };
     const auto& crossing = *std::ranges::max_element(
         columns, {}, [&](const Column& column) { return std::abs(product(column)); });
@@ -68,18 +67,6 @@ void SpikeObserver::find_crossings(std::size_t tensor, std::uint64_t first_row,
   }
 }
 
-std::span<const float> SpikeObserver::row_of(std::size_t tensor, std::uint64_t row, Lane& lane) const {
-  auto& weights = lane.rows[{tensor, row}];
-  if (weights.empty()) {
-    const std::uint64_t columns = source_.tensors()[tensor].columns();
-    weights.resize(columns);
-    std::vector<std::byte> scratch;
-    codecs::decode_finite(source_, tensor, row * columns, source_.stored_rows(tensor, {row, 1}, scratch),
-                          weights);
-  }
-  return weights;
-}
-
 std::vector<Spike> SpikeObserver::collect() {
   std::map<std::tuple<std::size_t, std::uint64_t, std::uint64_t>, Spike> all;
   for (Lane& lane : lanes_) {
@@ -87,7 +74,7 @@ std::vector<Spike> SpikeObserver::collect() {
       auto& merged = all[place];
       if (spike.score > merged.score) merged = spike;
     }
-    lane = {};
+    lane.spikes.clear();
   }
   std::vector<Spike> spikes;
   for (const auto& [place, spike] : all) spikes.push_back(spike);
@@ -102,9 +89,8 @@ void require_spike_settings(const SpikeSettings& settings) {
   for (const double ratio : {settings.input_ratio, settings.output_ratio}) {
     if (ratio > 1 && std::isfinite(ratio)) continue;
     throw UsageError(
-        fmt::format("a spike ratio of {} is out of range: say how many times the median magnitude of its "
-                    "vector a spike is, "
-                    "above 1; 50 is usual",
+        fmt::format("a spike ratio of {} is out of range: say how many times the median magnitude of "
+                    "its vector a spike is, above 1; 50 is usual",
                     ratio));
   }
 }

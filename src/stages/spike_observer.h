@@ -19,6 +19,7 @@
 #include <tuple>
 #include <vector>
 
+#include "foundation/codecs/row_reader.h"
 #include "foundation/tensor/weight_source.h"
 #include "model/forward/forward_observer.h"
 
@@ -58,16 +59,15 @@ class SpikeObserver final : public model::ForwardObserver {
     float value = 0;
   };
   struct Lane {
-    std::vector<Column> columns;  ///< of the input that was seen last, by token
-    std::map<std::tuple<std::size_t, std::uint64_t, std::uint64_t>, Spike> spikes;  ///< by place
-    std::map<std::pair<std::size_t, std::uint64_t>, std::vector<float>> rows;       ///< decoded
-    std::vector<float> values, magnitudes;
+    codecs::RowReader rows;
+    std::vector<Column> columns = {};  ///< of the input that was seen last, by token
+    std::map<std::tuple<std::size_t, std::uint64_t, std::uint64_t>, Spike> spikes = {};  ///< by place
+    std::vector<float> values = {}, magnitudes = {};
   };
 
   bool is_down(std::size_t tensor) const;
   void find_crossings(std::size_t tensor, std::uint64_t first_row, std::span<const Column> columns,
                       std::span<const float> outputs, Lane& lane) const;
-  std::span<const float> row_of(std::size_t tensor, std::uint64_t row, Lane& lane) const;
 
   const WeightSource& source_;
   SpikeSettings settings_;
