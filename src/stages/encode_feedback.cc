@@ -31,10 +31,11 @@ std::vector<float> diagonal_of(const InputMoments& moments) {
   return diagonal;
 }
 
-std::optional<codecs::DampedFactor> factor_for_drift(const InputMoments& moments,
+/// Takes the H of the drift's tokens out of the moments, if they have one of its own.
+std::optional<codecs::DampedFactor> factor_for_drift(InputMoments& moments,
                                                      const FeedbackEncodeSettings& settings) {
   if (moments.drift.empty()) return std::nullopt;
-  auto second = moments.paired_second.empty() ? moments.second : moments.paired_second;
+  auto second = moments.paired_second.empty() ? moments.second : std::move(moments.paired_second);
   return codecs::factor_damped(second, moments.columns, settings.drift_damping, settings.threads);
 }
 
@@ -143,11 +144,12 @@ FeedbackOutcome FeedbackEncoder::encode(const WeightSource& source, const Feedba
     outcomes[panel] = encode_panel(type, range.count, bound, worker);
     sink({range, worker.blocks, worker.floats(worker.decoded).first(range.count * columns_)});
   };
-  for_each(sampled, stop,
+  Workers workers = make_workers();
+  for_each(sampled, workers, stop,
            [&](std::size_t index, Worker& worker) { encode_rows(index * kSampleEvery, kAllRows, worker); });
   const double bound =
       kSafety * std::ranges::min(outcomes, {}, &PanelOutcome::least_plain_share).least_plain_share;
-  for_each(panels - sampled, stop, [&](std::size_t index, Worker& worker) {
+  for_each(panels - sampled, workers, stop, [&](std::size_t index, Worker& worker) {
     encode_rows(index + index / (kSampleEvery - 1) + 1, bound, worker);
   });
   FeedbackOutcome total = outcomes.front().outcome;
@@ -159,7 +161,8 @@ std::vector<FeedbackOutcome> FeedbackEncoder::try_rows(const WeightSource& sourc
                                                        std::span<const FeedbackTrial> trials,
                                                        const StopFlag& stop) const {
   std::vector<FeedbackOutcome> outcomes(trials.size());
-  for_each(trials.size(), stop, [&](std::size_t index, Worker& worker) {
+  Workers workers = make_workers();
+  for_each(trials.size(), workers, stop, [&](std::size_t index, Worker& worker) {
     const FeedbackTrial& trial = trials[index];
     assert(source.tensors()[trial.tensor].columns() == columns_);
     assert(!trial.rows.empty() && trial.rows.size() <= kRows);
@@ -170,9 +173,13 @@ std::vector<FeedbackOutcome> FeedbackEncoder::try_rows(const WeightSource& sourc
   return outcomes;
 }
 
+FeedbackEncoder::Workers FeedbackEncoder::make_workers() const {
+  return Workers(static_cast<std::size_t>(resolve_threads(settings_.threads)));
+}
+
 template <class Work>
-void FeedbackEncoder::for_each(std::size_t count, const StopFlag& stop, const Work& work) const {
-  std::vector<std::unique_ptr<Worker>> workers(static_cast<std::size_t>(resolve_threads(settings_.threads)));
+void FeedbackEncoder::for_each(std::size_t count, Workers& workers, const StopFlag& stop,
+                               const Work& work) const {
   parallel_for(count, settings_.threads, [&](std::size_t item, int index) {
     stop.check();
     auto& worker = workers[static_cast<std::size_t>(index)];

@@ -82,11 +82,13 @@ class FeedbackEncoder {
  private:
   struct Worker;
   struct PanelOutcome;
+  using Workers = std::vector<std::unique_ptr<Worker>>;  ///< by thread; those that had no work yet are null
 
   void set_drift(std::span<const float> drift, std::uint64_t rows);
+  Workers make_workers() const;
   /// Calls work(item, worker) for items [0, count), in parallel.
   template <class Work>
-  void for_each(std::size_t count, const StopFlag& stop, const Work& work) const;
+  void for_each(std::size_t count, Workers& workers, const StopFlag& stop, const Work& work) const;
   /// What the worker has read, into its blocks. Compares rows whose error is above `bound` of their energy;
   /// kAllRows makes the panel one of the sample.
   PanelOutcome encode_panel(ElementType type, std::size_t rows, double bound, Worker& worker) const;

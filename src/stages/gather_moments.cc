@@ -142,7 +142,10 @@ void MomentSums::add_paired_to_unpaired() {
 void MomentSums::take_means(Sum sum, std::uint64_t tokens, std::vector<float>& means) {
   means.resize(columns_ * columns_);
   parallel_for(tiles_.size(), settings_.threads, [&](std::size_t index, int) {
-    if (tiles_[index].sum == sum) write_means(tiles_[index], tokens, means);
+    Tile& tile = tiles_[index];
+    if (tile.sum != sum) return;
+    write_means(tile, tokens, means);
+    if (sum != Sum::paired) tile.sums = {};  // what is paired is part of all as well
   });
 }
 

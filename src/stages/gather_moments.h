@@ -20,7 +20,7 @@
 namespace tessera::stages {
 
 struct MomentSettings {
-  bool drift = true;  ///< D as well, from the batches that have a reference: thrice the memory
+  bool drift = true;  ///< D as well, from the batches that have a reference: four times the memory
   int threads = 0;    ///< 0: all cores
 };
 
