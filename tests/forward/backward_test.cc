@@ -344,11 +344,7 @@ TEST(EmbeddingFisher, AddsTheGradientsOfTheRowsThatTokensPick) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Golden, BackwardGradients, ::testing::ValuesIn(testing::dense_golden_models()),
-                         [](const auto& name) {
-                           std::string letters;
-                           for (const char c : name.param) letters += c == '-' ? '_' : c;
-                           return letters;
-                         });
+                         testing::name_of_golden);
 
 }  // namespace
 }  // namespace tessera

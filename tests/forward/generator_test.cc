@@ -135,11 +135,7 @@ TEST_P(GeneratorTest, ScoresAreTheLogProbabilitiesOfAFullPass) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Golden, GeneratorTest, ::testing::ValuesIn(testing::golden_models()),
-                         [](const auto& name) {
-                           std::string letters;
-                           for (const char c : name.param) letters += c == '-' ? '_' : c;
-                           return letters;
-                         });
+                         testing::name_of_golden);
 
 class GeneratorLimits : public ::testing::Test {
  protected:

@@ -82,6 +82,12 @@ std::vector<std::string> dense_golden_models() {
   return names;
 }
 
+std::string name_of_golden(const ::testing::TestParamInfo<std::string>& golden) {
+  std::string name = golden.param;
+  std::ranges::replace(name, '-', '_');
+  return name;
+}
+
 std::vector<float> logits_of(const GoldenModel& golden, const model::ForwardSettings& settings) {
   model::ForwardPass pass(*golden.model.weights, golden.config, golden.batch(), settings);
   const StopFlag never;

@@ -1,6 +1,8 @@
 // The models of testdata/forward with what PyTorch computes from them (tools/make_golden_forward.py).
 #pragma once
 
+#include <gtest/gtest.h>
+
 #include <memory>
 #include <string>
 #include <vector>
@@ -47,6 +49,9 @@ struct GoldenModel {
 std::vector<std::string> golden_models();
 /// Of those without mixtures of experts.
 std::vector<std::string> dense_golden_models();
+
+/// What GoogleTest calls the tests of a golden model: names with letters, digits and underscores alone.
+std::string name_of_golden(const ::testing::TestParamInfo<std::string>& golden);
 
 /// Logits of all windows at the golden positions.
 std::vector<float> logits_of(const GoldenModel& golden, const model::ForwardSettings& settings);

@@ -73,7 +73,7 @@ TEST_P(Int8Forward, WalksThatNeedFloatsRefuseAndSayWhichTensor) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Golden, Int8Forward, ::testing::Values("llama-bias", "qwen3"),
-                         [](const auto& name) { return name.param == "qwen3" ? "qwen3" : "llama_bias"; });
+                         testing::name_of_golden);
 
 }  // namespace
 }  // namespace tessera

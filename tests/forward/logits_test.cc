@@ -40,11 +40,7 @@ TEST_P(ForwardLogits, AreTheSameBitsForAnyNumberOfThreadsAndWithAScratchFile) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Golden, ForwardLogits, ::testing::ValuesIn(testing::golden_models()),
-                         [](const auto& name) {
-                           std::string letters;
-                           for (const char c : name.param) letters += c == '-' ? '_' : c;
-                           return letters;
-                         });
+                         testing::name_of_golden);
 
 }  // namespace
 }  // namespace tessera

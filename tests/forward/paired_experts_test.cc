@@ -219,11 +219,7 @@ TEST_P(PairedExperts, CountTheTokensOfTheReferenceWhenItIsAlone) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Golden, PairedExperts, ::testing::Values("mixtral", "qwen2-moe", "qwen3-moe"),
-                         [](const auto& name) {
-                           std::string letters;
-                           for (const char c : name.param) letters += c == '-' ? '_' : c;
-                           return letters;
-                         });
+                         testing::name_of_golden);
 
 }  // namespace
 }  // namespace tessera

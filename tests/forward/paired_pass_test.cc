@@ -53,11 +53,7 @@ TEST_P(PairedPass, TheReplacedStreamIsTheForwardPassOfTheReplacedModel) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Golden, PairedPass, ::testing::ValuesIn(testing::golden_models()),
-                         [](const auto& name) {
-                           std::string letters;
-                           for (const char c : name.param) letters += c == '-' ? '_' : c;
-                           return letters;
-                         });
+                         testing::name_of_golden);
 
 TEST(PairedPassReplacing, OneLinearOfAGroupLeavesTheOthersAsTheyAre) {
   const LongModel model("qwen3");

@@ -97,11 +97,7 @@ TEST_P(SmoothedModel, ReadsTheSameInPieces) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Golden, SmoothedModel, ::testing::ValuesIn(testing::dense_golden_models()),
-                         [](const auto& golden) {
-                           std::string name = golden.param;
-                           std::ranges::replace(name, '-', '_');
-                           return name;
-                         });
+                         testing::name_of_golden);
 
 SmoothedFold attention_fold(double scale) {
   return {.layer = 0, .fold = "attention", .alpha = 0.5, .scales = std::vector<double>(32, scale)};

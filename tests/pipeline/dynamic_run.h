@@ -1,9 +1,11 @@
-// A dynamic quantization of the demo model that takes a second, for tests to vary.
+// Quantizations of seconds for tests to vary: dynamic ones of the demo model, and those with error feedback.
 #pragma once
 
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <chrono>
+#include <filesystem>
 #include <map>
 #include <string>
 #include <utility>
@@ -33,6 +35,22 @@ class DynamicRun : public ::testing::Test {
     settings.walks.measured_samples = 2;
     settings.walks.precision = kernels::Precision::f32;
     settings.encode.threads = 2;
+    return settings;
+  }
+
+  /// One type with error feedback for all linears, with a checkpoint after every step.
+  pipeline::QuantizeSettings feedback_settings(const std::filesystem::path& model,
+                                               const std::string& type) const {
+    pipeline::QuantizeSettings settings{.model = model, .output = folder_ / "out.gguf", .type = type};
+    settings.pure = true;
+    settings.output_type = ElementType::F16;
+    settings.token_embedding_type = ElementType::F16;
+    settings.feedback.emplace();
+    settings.walks.corpus = short_corpus(8);
+    settings.walks.precision = kernels::Precision::f32;
+    settings.walks.use_cache = false;
+    settings.encode.threads = 2;
+    settings.checkpoints.interval = std::chrono::milliseconds(0);
     return settings;
   }
 

@@ -39,17 +39,9 @@ class FeedbackExperts : public DynamicRun {
   FeedbackExperts() { tessera::testing::write_mixture(model_); }
 
   QuantizeSettings job(double expert_tokens = 0) const {
-    QuantizeSettings job{.model = model_, .output = folder_ / "out.gguf", .type = "Q4_0"};
-    job.pure = true;
-    job.output_type = ElementType::F16;
-    job.token_embedding_type = ElementType::F16;
-    job.feedback.emplace().expert_tokens = expert_tokens;
+    auto job = feedback_settings(model_, "Q4_0");
+    job.feedback->expert_tokens = expert_tokens;
     job.feedback->sweeps = 0;
-    job.walks.corpus = short_corpus(8);
-    job.walks.precision = kernels::Precision::f32;
-    job.walks.use_cache = false;
-    job.encode.threads = 2;
-    job.checkpoints.interval = std::chrono::milliseconds(0);
     return job;
   }
 

@@ -28,19 +28,7 @@ using ::testing::Not;
 
 class FeedbackRun : public DynamicRun {
  protected:
-  QuantizeSettings job(const std::string& type = "Q2_K") const {
-    QuantizeSettings job{.model = kDemoModel, .output = folder_ / "out.gguf", .type = type};
-    job.pure = true;
-    job.output_type = ElementType::F16;
-    job.token_embedding_type = ElementType::F16;
-    job.feedback.emplace();
-    job.walks.corpus = short_corpus(8);
-    job.walks.precision = kernels::Precision::f32;
-    job.walks.use_cache = false;
-    job.encode.threads = 2;
-    job.checkpoints.interval = std::chrono::milliseconds(0);
-    return job;
-  }
+  QuantizeSettings job(const std::string& type = "Q2_K") const { return feedback_settings(kDemoModel, type); }
 
   void expect_refused(const QuantizeSettings& job, const std::string& reason) {
     try {
