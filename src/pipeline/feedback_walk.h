@@ -33,7 +33,7 @@ struct FeedbackSettings {
   bool sequential = true;  ///< later linears correct for the errors of earlier ones
   /// Experts of a mixture that fewer tokens pass, for each column of an input, than this are encoded with the
   /// moments of all experts of the layer. Chosen by bench/expert_threshold.py.
-  double expert_tokens = 2;
+  double expert_tokens = 1;
   /// Every input's moments are kept here, a GGUF file each; empty: nowhere.
   std::optional<std::filesystem::path> keep_hessians = std::nullopt;
 };
