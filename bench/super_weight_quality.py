@@ -15,15 +15,23 @@ the target of all others, sidecars counted (promoted tensors may not fit into it
 each text, of a file with its sidecar as --lora. "closed" is the share of what the super weights cost that the method
 regains: (dynamic - method) / (dynamic - exact). Importance and sensitivities come from the same text for all.
 
+A few bytes more or less change an allocation, and with it the divergence of a badly damaged model, for no reason that
+concerns super weights. So all is done for each number of calibration windows of --samples, and the table has means over
+these; "ratio" is the geometric mean of the divergence over that of the file without protection, with the least and the
+largest.
+
 --list names a list of super weights; without one the run finds them, with --options for how. Without llama.cpp nothing
 is measured.
 
     bench/super_weight_quality.py --model ../shared/models/small
-    bench/super_weight_quality.py --model /tmp/planted-F16.gguf --list /tmp/planted/super-weights.json
+    bench/super_weight_quality.py --model /tmp/planted-F16.gguf --list /tmp/planted/super-weights.json \
+        --common="--token-embedding-type F16" --samples 24 32 48 64
 """
 import json
 import os
 import re
+import shlex
+import statistics
 
 from peers import print_table, printed, required_peers, run_measured
 from workshop import FIGURES, DivergenceWorkshop, divergence_parser, sha256, text_name
@@ -38,8 +46,10 @@ def parse_arguments():
     parser = divergence_parser(__doc__, "/tmp/tessera-super-weights")
     parser.add_argument("--types", nargs="+", default=TYPES)
     parser.add_argument("--list")
-    parser.add_argument("--options", nargs="*", default=[], help="further options of `tessera quantize` where it protects")
-    parser.add_argument("--samples", type=int, default=64, help="windows of 512 tokens of the calibration text")
+    parser.add_argument("--options", type=shlex.split, default=[],
+                        help="further options of `tessera quantize` where it protects")
+    parser.add_argument("--common", type=shlex.split, default=[], help="further options of every `tessera quantize`")
+    parser.add_argument("--samples", type=int, nargs="+", default=[64], help="windows of 512 tokens of the calibration text")
     return parser.parse_args()
 
 
@@ -48,14 +58,17 @@ class SuperWeightWorkshop(DivergenceWorkshop):
         a = self.arguments
         return [f"--protect-super-weights={method}", *(["--super-weights", a.list] if a.list else []), *a.options]
 
-    def quantize(self, name, options):
-        """The file, and its sidecar or None."""
+    def learning(self, samples):
+        """What everything is learnt from, and other options that all runs share."""
         a = self.arguments
+        return [*a.common, "-f", a.calibration, "--ctx", 512, "--samples", samples, "--quiet", "--threads", a.threads]
+
+    def quantize(self, name, options, samples):
+        """The file, and its sidecar or None."""
         output, sidecar = self.path(f"{name}.gguf"), self.path(f"{name}.sidecar.gguf")
         if os.path.exists(sidecar):
             os.unlink(sidecar)
-        run_measured([a.program, "quantize", self.model, "-o", output, *options, "-f", a.calibration, "--ctx", 512,
-                      "--samples", a.samples, "--quiet", "--threads", a.threads])
+        run_measured([self.arguments.program, "quantize", self.model, "-o", output, *options, *self.learning(samples)])
         return output, sidecar if os.path.exists(sidecar) else None
 
     def divergence(self, output, sidecar):
@@ -76,42 +89,51 @@ class SuperWeightWorkshop(DivergenceWorkshop):
                 json.dump(self.results, file, indent=1)
         return self.results[key]
 
-    def compare(self, type_name):
-        """Rows of the table of one type."""
+    def measure(self, type_name, samples):
+        """{file: (total bytes, divergence)}, "exact" without bytes."""
         uniform = ["--type", type_name, "--pure"]
-        made = {f"plain, {type_name}": self.quantize("plain", uniform),
-                f"block, {type_name}": self.quantize("plain-block", [*uniform, *self.protection("block")])}
+        made = {f"plain, {type_name}": self.quantize("plain", uniform, samples),
+                f"block, {type_name}": self.quantize("plain-block", [*uniform, *self.protection("block")], samples)}
         size = os.path.getsize(made[f"plain, {type_name}"][0])
         dynamic = ["--dynamic", "--profile", "compression-max", "--target-size", size]
-        made["dynamic"] = self.quantize("dynamic", dynamic)
+        made["dynamic"] = self.quantize("dynamic", dynamic, samples)
         for method in METHODS:
             try:
-                made[f"dynamic, {method}"] = self.quantize(f"dynamic-{method}", [*dynamic, *self.protection(method)])
+                made[f"dynamic, {method}"] = self.quantize(f"dynamic-{method}", [*dynamic, *self.protection(method)], samples)
             except RuntimeError as error:
                 if "cannot be reached" not in str(error):
                     raise
                 print(f"  {type_name}: {method} does not fit into the size", flush=True)
-        free = self.exact()
-        figures = {name: self.divergence(*files) for name, files in made.items()}
-        exact = self.divergence(*free)
-        rows = []
-        for name, (output, sidecar) in made.items():
-            total = os.path.getsize(output) + (os.path.getsize(sidecar) if sidecar else 0)
-            kld, base = figures[name], figures["dynamic" if name.startswith("dynamic") else f"plain, {type_name}"]
-            cost = figures["dynamic"] - exact
-            closed = f"{100 * (base - kld) / cost:.0f} %" if name.startswith("dynamic,") and cost > 0 else ""
-            rows.append([type_name, name, str(total), f"{kld:.6f}", f"{kld / base:.3f}", closed])
-        rows.append([type_name, "exact", "", f"{exact:.6f}", f"{exact / figures['dynamic']:.3f}", ""])
-        return rows
+        made["exact"] = self.exact(dynamic, samples)
+        measured = {name: (total_bytes(files), self.divergence(*files)) for name, files in made.items()}
+        for name, (total, kld) in measured.items():
+            print(f"  {type_name}, {samples} windows: {name}: {total} bytes, {kld:.6f}", flush=True)
+        return measured
 
-    def exact(self):
+    def exact(self, dynamic, samples):
         """The same plan, with a sidecar that costs nothing."""
-        a = self.arguments
         plan = self.path("plan.yaml")
-        size = os.path.getsize(self.path("plain.gguf"))
-        run_measured([a.program, "plan", self.model, "-o", plan, "--dynamic", "--profile", "compression-max", "--target-size",
-                      size, "-f", a.calibration, "--ctx", 512, "--samples", a.samples, "--quiet", "--threads", a.threads])
-        return self.quantize("exact", ["--plan", plan, *self.protection("sidecar"), *NO_LIMIT])
+        run_measured([self.arguments.program, "plan", self.model, "-o", plan, *dynamic, *self.learning(samples)])
+        return self.quantize("exact", ["--plan", plan, *self.protection("sidecar"), *NO_LIMIT], samples)
+
+
+def total_bytes(files):
+    return sum(os.path.getsize(file) for file in files if file)
+
+
+def rows_of(type_name, measured):
+    """Of the table, from what `measure` gave for each number of windows."""
+    rows = []
+    for name in measured[0]:
+        runs = [figures for figures in measured if name in figures]
+        base = f"plain, {type_name}" if type_name in name else "dynamic"
+        ratios = [run[name][1] / run[base][1] for run in runs]
+        cost, gain = (statistics.mean(run["dynamic"][1] - run[other][1] for run in runs) for other in ("exact", name))
+        rows.append([type_name, name, "" if name == "exact" else str(runs[-1][name][0]),
+                     f"{statistics.mean(run[name][1] for run in runs):.6f}", f"{statistics.geometric_mean(ratios):.3f}",
+                     f"{min(ratios):.3f} to {max(ratios):.3f}",
+                     f"{100 * gain / cost:.0f} %" if name.startswith("dynamic,") and cost > 0 else ""])
+    return rows
 
 
 def main():
@@ -119,11 +141,9 @@ def main():
     workshop = SuperWeightWorkshop(arguments, required_peers())
     rows = []
     for type_name in arguments.types:
-        for row in workshop.compare(type_name):
-            rows.append(row)
-            print("  " + "  ".join(row), flush=True)
+        rows += rows_of(type_name, [workshop.measure(type_name, samples) for samples in arguments.samples])
     print()
-    print_table(["size of", "file", "total bytes", "mean KL divergence", "ratio", "closed"], rows)
+    print_table(["size of", "file", "total bytes", "mean KL divergence", "ratio", "from, to", "closed"], rows)
 
 
 if __name__ == "__main__":
