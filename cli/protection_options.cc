@@ -56,8 +56,7 @@ void apply_protection_options(const ProtectionOptions& options, pipeline::Quanti
       return;
     throw UsageError(
         "--super-weights, --super-weight-notion, --super-weight-coverage, --sidecar-bits and --sidecar-rank "
-        "go "
-        "with --protect-super-weights[=METHOD]");
+        "go with --protect-super-weights[=METHOD]");
   }
   auto& protection = settings.protection.emplace();
   protection.method = *protection_method_from_name(options.method);

@@ -10,8 +10,8 @@
 namespace tessera {
 
 struct ProvenanceFile {
-  std::string purpose;  ///< "model", "imatrix", "calibration text", "evaluation text", "config", "plan" or
-  /// "super weights"
+  /// "model", "imatrix", "calibration text", "evaluation text", "config", "plan" or "super weights"
+  std::string purpose;
   std::filesystem::path path;
   std::uint64_t bytes = 0;
   /// XXH3-128 of the content, 32 hexadecimal digits; kNotHashed where nobody has read it

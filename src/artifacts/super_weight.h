@@ -2,11 +2,11 @@
 //
 // Two notions (SuperWeightNotion), which the tools name apart:
 //
-//   coverage          The top share of all weights by a score of importance: |w| times the root mean square
-//   of
-//                     what it is multiplied with, or what gradients say of it.
-//   activation_spike  Yu et al. 2024, "The Super Weight in Large Language Models", arXiv 2411.07191: the
-//                     scalar of a down projection that turns one spike of its input into one of its output.
+//   coverage: the top share of all weights by a score of importance, |w| times the root mean square of what
+//   it is multiplied with, or what gradients say of it.
+//
+//   activation_spike: the scalar of a down projection that turns one spike of its input into one of its
+//   output. Yu et al. 2024, "The Super Weight in Large Language Models", arXiv 2411.07191.
 #pragma once
 
 #include <cstddef>
@@ -46,7 +46,7 @@ struct SuperWeight {
 struct CoverageOutcome {
   double asked = 0;              ///< share of the weights, above 0
   std::uint64_t considered = 0;  ///< weights that were scored
-  std::string score = {};        ///< what the score is: a name of CoverageScore
+  std::string score = {};        ///< what the score is, in words
   double threshold = 0;          ///< least score within the share that was asked
   /// Scores below are no outliers of this model, and the share was cut there; empty: it was not to be cut.
   std::optional<double> fence = std::nullopt;

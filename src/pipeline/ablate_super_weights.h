@@ -1,12 +1,10 @@
 // Proof of super weights: what becomes of the model's predictions without them, compared with what becomes of
 // them without other weights, and in a low-bit model with the found ones kept exact.
 //
-// Variants, each on its own, for every notion that found weights:
-//
-//   found set to 0
-//   as many random ones set to 0, and ten times as many     of all matrices that may be quantized, without
-//   the found as many of the largest set to 0                         by magnitude, likewise a low-bit model,
-//   once as it is and once with the found weights as they were
+// Each notion that found weights has five variants, each on its own: the found set to 0; as many random ones
+// set to 0, and ten times as many, of all matrices that may be quantized but not of the found; as many of the
+// largest by magnitude set to 0, likewise; and a low-bit model with the found weights as they were. Beside
+// them stands that low-bit model as it is.
 #pragma once
 
 #include <cstdint>

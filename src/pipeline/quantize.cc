@@ -89,8 +89,7 @@ std::optional<Protection> protection_of(const QuantizeSettings& settings, const 
   if (!settings.protection) return std::nullopt;
   if (settings.feedback && settings.protection->method != ProtectionMethod::tensor) {
     throw UsageError(
-        "--encoder feedback lets other weights make up for what the super weights lose, so that they cannot "
-        "be "
+        "--encoder feedback lets other weights make up for what the super weights lose, so these cannot be "
         "treated by themselves afterwards: protect them by --protect-super-weights=tensor, or take the plain "
         "encoder");
   }

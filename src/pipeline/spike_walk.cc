@@ -61,8 +61,7 @@ class SpikeWalk {
     if (found_.size() >= kMostSpikes) {
       progress_.warn(
           fmt::format("{} weights make activation spikes up to layer {}, so none of them stands out; the "
-                      "search ends there. "
-                      "Larger spike ratios find fewer",
+                      "search ends there. Larger spike ratios find fewer",
                       found_.size(), layer));
     }
     return !spikes.empty();

@@ -10,9 +10,6 @@
 namespace tessera::stages {
 namespace {
 
-/// Width of the blocks that a crowd is counted in, whatever the format.
-constexpr std::uint64_t kBlock = 32;
-
 struct Holding {
   std::size_t tensor = 0;
   bool has_spike = false;
@@ -30,7 +27,7 @@ std::vector<Holding> holdings_of(const SuperWeightList& list, std::span<const st
   for (std::size_t i = 0; i < places.size(); ++i) {
     const auto& weight = list.weights[i];
     auto& holding = all[places[i]];
-    holding.blocks.emplace(weight.row, weight.column / kBlock);
+    holding.blocks.emplace(weight.row, weight.column / kSuperWeightBlock);
     if (weight.notion == SuperWeightNotion::activation_spike) {
       holding.has_spike = true;
     } else {
@@ -80,7 +77,7 @@ std::vector<std::size_t> crowded_tensors(const SuperWeightList& list, std::span<
                                          const PromotionSettings& settings) {
   auto holdings = holdings_of(list, places, tensors);
   std::erase_if(holdings, [&](const Holding& holding) {
-    const auto blocks = static_cast<double>(holding.weights) / kBlock;
+    const auto blocks = static_cast<double>(holding.weights) / kSuperWeightBlock;
     return static_cast<double>(holding.blocks.size()) <= settings.crowded_blocks * blocks;
   });
   return numbers_of(holdings);

@@ -22,8 +22,8 @@ struct PromotionSettings {
   double mass = 0.5;
   /// one with which they would be more than this share of the model's weights is passed over.
   double weights = 0.05;
-  /// A tensor in which more than this share of the blocks of 32 weights has a super weight is crowded: its
-  /// blocks cannot be protected one by one.
+  /// A tensor in which more than this share of the blocks of kSuperWeightBlock weights has a super weight is
+  /// crowded: its blocks cannot be protected one by one.
   double crowded_blocks = 0.05;
 };
 
@@ -32,7 +32,7 @@ std::vector<std::size_t> tensors_to_promote(const SuperWeightList& list, std::sp
                                             std::span<const TensorDescriptor> tensors,
                                             const PromotionSettings& settings);
 
-/// For the other methods.
+/// For the method block.
 std::vector<std::size_t> crowded_tensors(const SuperWeightList& list, std::span<const std::size_t> places,
                                          std::span<const TensorDescriptor> tensors,
                                          const PromotionSettings& settings);

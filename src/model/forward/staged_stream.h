@@ -14,9 +14,9 @@
 // Every other linear is multiplied once, with the steps, tiles and roundings of LayerForward::run: the bits
 // are the same. What a later stage needs is kept for all windows: h in the precision of the pass, h' in
 // float32 (LayerForward does not round it), and a [.., q], whose place s [.., f] takes once nothing reads a
-// any more. So a token takes b e + 4 e + b max(q, f) bytes at b bytes per element, and 4 for each
-// expert that it passes. Places serve one layer
-// after the other: new ones for each would spend more time on new pages than a small model's products take.
+// any more. So a token takes b e + 4 e + b max(q, f) bytes at b bytes per element, and 4 for each expert that
+// it passes. Places serve one layer after the other: new ones for each would spend more time on new pages
+// than a small model's products take.
 #pragma once
 
 #include <cstddef>
