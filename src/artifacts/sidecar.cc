@@ -48,8 +48,7 @@ SidecarLines lines_of(const SidecarTensor& tensor) {
   }
   for (auto* lines : {&rows, &columns}) {
     std::ranges::sort(*lines);
-    const auto repeated = std::ranges::unique(*lines);
-    lines->erase(repeated.begin(), repeated.end());
+    lines->erase(std::unique(lines->begin(), lines->end()), lines->end());
   }
   const bool by_rows = rows.size() <= columns.size();
   return {by_rows, std::move(by_rows ? rows : columns)};

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <optional>
 #include <string_view>
+#include <tuple>
 #include <vector>
 
 namespace tessera {
@@ -24,7 +25,7 @@ struct ProtectedWeight {
   std::uint64_t column = 0;
   bool restored = false;  ///< from a sidecar: what its block makes of it does not count
 
-  auto operator<=>(const ProtectedWeight&) const = default;
+  auto key() const { return std::tuple(row, column, restored); }
 };
 
 /// By tensor of a plan: in order of rows, then columns, each place once. Empty, or as long as the plan.

@@ -61,8 +61,8 @@ Protection::Protection(const ProtectionSettings& settings, SuperWeightList list,
     places_.push_back({places[i], weight.row, weight.column, weight.value});
   }
   std::ranges::sort(places_, {}, &Place::key);
-  const auto repeated = std::ranges::unique(places_, {}, &Place::key);
-  places_.erase(repeated.begin(), repeated.end());
+  const auto same = [](const Place& a, const Place& b) { return a.key() == b.key(); };
+  places_.erase(std::unique(places_.begin(), places_.end(), same), places_.end());
   if (settings.method == ProtectionMethod::tensor)
     to_promote_ = stages::tensors_to_promote(list_, places, tensors, settings.promotion);
   if (settings.method == ProtectionMethod::block)
@@ -168,7 +168,7 @@ SuperWeightCoverage Protection::coverage_of(const QuantPlan& plan, const PlanPro
       ++coverage.restored;
     } else if (std::ranges::binary_search(promoted_, place.tensor)) {
       ++coverage.promoted;
-    } else if (std::ranges::binary_search(blocks[place.tensor], in_block)) {
+    } else if (std::ranges::binary_search(blocks[place.tensor], in_block.key(), {}, &ProtectedWeight::key)) {
       ++coverage.in_blocks;
     }
   }

@@ -17,7 +17,6 @@ namespace tessera::kernels {
 namespace {
 
 constexpr std::size_t kPanel = UpperFactor::kPanelColumns;
-constexpr std::size_t kRows = UpperFactor::kRows;
 
 const std::byte* bytes_of(const std::vector<float>& values) {
   return reinterpret_cast<const std::byte*>(values.data());

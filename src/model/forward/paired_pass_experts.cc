@@ -42,9 +42,9 @@ void PairedPass::show_expert(LayerInput input, std::size_t expert, const PairedR
   auto& rows = rows_of(is_down ? config_.mixture->feed_forward : config_.embedding);
 
   auto tokens = std::vector(experts_->rows(expert).begin(), experts_->rows(expert).end());
-  const auto middle = std::ranges::stable_partition(tokens, [&](std::uint32_t token) {
-                        return has_reference(token / batch_.context / windows_at_once());
-                      }).begin();
+  const auto middle = std::stable_partition(tokens.begin(), tokens.end(), [&](std::uint32_t token) {
+    return has_reference(token / batch_.context / windows_at_once());
+  });
   const auto with_reference = static_cast<std::size_t>(middle - tokens.begin());
   std::size_t first = 0;
   while (first < tokens.size()) {
