@@ -25,7 +25,7 @@ is measured.
 
     bench/super_weight_quality.py --model ../shared/models/small
     bench/super_weight_quality.py --model /tmp/planted-F16.gguf --list /tmp/planted/super-weights.json \
-        --common="--token-embedding-type F16" --samples 24 32 48 64
+        --embedding F16 --samples 24 32 48 64
 """
 import json
 import os
@@ -48,7 +48,7 @@ def parse_arguments():
     parser.add_argument("--list")
     parser.add_argument("--options", type=shlex.split, default=[],
                         help="further options of `tessera quantize` where it protects")
-    parser.add_argument("--common", type=shlex.split, default=[], help="further options of every `tessera quantize`")
+    parser.add_argument("--embedding", help="type of the token embedding in all files, instead of TYPE and of what is planned")
     parser.add_argument("--samples", type=int, nargs="+", default=[64], help="windows of 512 tokens of the calibration text")
     return parser.parse_args()
 
@@ -59,9 +59,20 @@ class SuperWeightWorkshop(DivergenceWorkshop):
         return [f"--protect-super-weights={method}", *(["--super-weights", a.list] if a.list else []), *a.options]
 
     def learning(self, samples):
-        """What everything is learnt from, and other options that all runs share."""
         a = self.arguments
-        return [*a.common, "-f", a.calibration, "--ctx", 512, "--samples", samples, "--quiet", "--threads", a.threads]
+        return ["-f", a.calibration, "--ctx", 512, "--samples", samples, "--quiet", "--threads", a.threads]
+
+    def uniform(self, type_name):
+        embedding = self.arguments.embedding
+        return ["--type", type_name, "--pure", *(["--token-embedding-type", embedding] if embedding else [])]
+
+    def dynamic(self, size):
+        policy = {"profile": "compression-max"}
+        if self.arguments.embedding:
+            policy["rules"] = [{"roles": "token_embd", "type": self.arguments.embedding}]
+        with open(self.path("policy.json"), "w") as file:
+            json.dump(policy, file)
+        return ["--dynamic", "--config", self.path("policy.json"), "--target-size", size]
 
     def quantize(self, name, options, samples):
         """The file, and its sidecar or None."""
@@ -91,11 +102,11 @@ class SuperWeightWorkshop(DivergenceWorkshop):
 
     def measure(self, type_name, samples):
         """{file: (total bytes, divergence)}, "exact" without bytes."""
-        uniform = ["--type", type_name, "--pure"]
+        uniform = self.uniform(type_name)
         made = {f"plain, {type_name}": self.quantize("plain", uniform, samples),
                 f"block, {type_name}": self.quantize("plain-block", [*uniform, *self.protection("block")], samples)}
         size = os.path.getsize(made[f"plain, {type_name}"][0])
-        dynamic = ["--dynamic", "--profile", "compression-max", "--target-size", size]
+        dynamic = self.dynamic(size)
         made["dynamic"] = self.quantize("dynamic", dynamic, samples)
         for method in METHODS:
             try:

@@ -4,8 +4,11 @@
 The model is quantized with --protect-super-weights=sidecar, every matrix in one type but for the token embedding, which
 stays F16. llama-perplexity then gives the perplexity of the GGUF file alone and with --lora SIDECAR, `tessera evaluate` the
 same without and with --sidecar, on the first CHUNKS windows of 512 tokens of the text. As a control both also evaluate the
-model with the sidecar's tensors in F16 and no sidecar: llama.cpp rounds what enters quantized matrices to 8 bits, which
-models with extreme activations amplify, and that is no matter of the sidecar.
+model with the sidecar's tensors in F16 and no sidecar: llama.cpp's CPU backend rounds what enters quantized matrices to
+8 bits, which models with extreme activations amplify, and that is no matter of the sidecar. With --blas, the file of its
+BLAS backend (libggml-blas.so), llama.cpp multiplies in float32.
+
+llama-completion also takes both files, and must write something.
 
 Fails where the two differ by more than 1 %, with the sidecar by more than 1 % beyond the control, or where the sidecar
 changes nothing. Without llama.cpp nothing is checked.
@@ -33,6 +36,7 @@ def parse_arguments():
     parser.add_argument("--text", default="../shared/data/wiki.test.txt")
     parser.add_argument("--types", nargs="+", default=["IQ2_XXS", "Q2_K", "IQ1_M"])
     parser.add_argument("--chunks", type=int, default=12)
+    parser.add_argument("--blas", metavar="FILE", help="llama.cpp's BLAS backend, below /tmp")
     parser.add_argument("--threads", type=int, default=2)
     return parser.parse_args()
 
@@ -51,11 +55,22 @@ class Check:
         run_measured([a.program, "quantize", a.model, "-o", output, "--type", type_name, "--pure", "--quiet",
                       "--token-embedding-type", "F16", "-f", a.calibration, "--samples", 32, "--threads", a.threads, *options])
 
+    def files(self, output, sidecar):
+        """As options of llama.cpp's programs. Weights that its CPU backend rearranges are not multiplied by another."""
+        return ["-m", output, *(["--lora", sidecar] if sidecar else []), *(["--no-repack"] if self.arguments.blas else [])]
+
+    def require_completion(self, output, sidecar):
+        command = self.peers.command("llama-completion", *self.files(output, sidecar), "-p", "The city of", "-n", 16,
+                                     "--temp", 0, "--no-conversation", "-t", self.arguments.threads)
+        said, _ = run_for_output(command)
+        if len(said.strip()) <= len("The city of"):
+            raise RuntimeError(f"llama-completion writes nothing with {output} and {sidecar}")
+
     def perplexities(self, output, sidecar=None):
         """Of llama-perplexity and of Tessera."""
         a = self.arguments
-        command = self.peers.command("llama-perplexity", "-m", output, *(["--lora", sidecar] if sidecar else []), "-f",
-                                     self.text, "-c", 512, "--chunks", a.chunks, "-t", a.threads)
+        command = self.peers.command("llama-perplexity", *self.files(output, sidecar), "-f", self.text, "-c", 512,
+                                     "--chunks", a.chunks, "-t", a.threads)
         theirs = figure_printed(command, r"Final estimate: PPL = (\S+)")
         said, _ = run_for_output([a.program, "evaluate", output, *(["--sidecar", sidecar] if sidecar else []), "-f",
                                   self.text, "--ctx", 512, "--samples", a.chunks, "--precision", "f32", "--threads",
@@ -70,6 +85,7 @@ class Check:
         with open(a.list) as file:
             tensors = sorted({weight["tensor"] for weight in json.load(file)["weights"]})
         self.quantize(type_name, control, [option for tensor in tensors for option in ("--tensor-type", f"{tensor}=F16")])
+        self.require_completion(output, sidecar)
         return {"without sidecar": self.perplexities(output), "with sidecar": self.perplexities(output, sidecar),
                 "control": self.perplexities(control)}
 
@@ -89,6 +105,8 @@ def failures_of(type_name, figures):
 
 def main():
     arguments = parse_arguments()
+    if arguments.blas:
+        os.environ["GGML_BACKEND_PATH"] = arguments.blas
     peers = required_peers()
     rows, failures = [], []
     with tempfile.TemporaryDirectory(dir="/tmp") as folder:
