@@ -1,8 +1,11 @@
 // What error feedback made of one tensor.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
-#include <nlohmann/json_fwd.hpp>
+#include <map>
+#include <span>
+#include <string>
 #include <vector>
 
 #include "artifacts/encoding_error.h"
@@ -29,8 +32,13 @@ struct FeedbackOutcome {
   FeedbackOutcome& operator+=(const FeedbackOutcome& other);
 };
 
-/// All of it, for checkpoints; and back. Throws nlohmann::json::exception on what to_json did not make.
-nlohmann::json to_json(const FeedbackOutcome& outcome);
-FeedbackOutcome feedback_outcome_of(const nlohmann::json& json);
+/// By number of the tensor in a plan.
+using FeedbackOutcomes = std::map<std::size_t, FeedbackOutcome>;
+
+/// All of them as JSON, for checkpoints; and back, to the bit. Throws BadFileError naming `file` for what
+/// to_text did not make, and for tensors that a plan of so many does not have.
+std::string to_text(const FeedbackOutcomes& outcomes);
+FeedbackOutcomes parse_feedback_outcomes(std::span<const std::byte> bytes, std::size_t tensors,
+                                         const std::string& file);
 
 }  // namespace tessera

@@ -61,7 +61,7 @@ class FeedbackEncoding {
   void finish(std::size_t tensor);
 
   /// By index in the plan. May be filled with those of an earlier run.
-  std::map<std::size_t, FeedbackOutcome>& outcomes() { return outcomes_; }
+  FeedbackOutcomes& outcomes() { return outcomes_; }
   /// Seconds of every step.
   std::vector<StepTime> times() const;
 
@@ -77,7 +77,7 @@ class FeedbackEncoding {
   ProgressObserver& progress_;
   const StopFlag& stop_;
   std::vector<bool> wanted_;
-  std::map<std::size_t, FeedbackOutcome> outcomes_;
+  FeedbackOutcomes outcomes_;
   Stopwatch forward_;  ///< with the moments taken in between
   Stopwatch moments_;
   Stopwatch means_;

@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <nlohmann/json.hpp>
 
 #include "model/architecture/model_facts.h"
 #include "model/forward/decoder_config.h"
@@ -46,7 +45,7 @@ class FeedbackWalk {
         pass_(*job.walks.model.weights, config_, {windows_.tokens, windows_.context}, paired_settings()),
         encoding_(job, settings, pass_, progress, stop) {}
 
-  std::map<std::size_t, FeedbackOutcome> run() {
+  FeedbackOutcomes run() {
     warn_of_single_source();
     LayerProgress layers("error feedback", progress_);
     layers.add(pass_.loader(), config_.layers);
@@ -101,11 +100,8 @@ class FeedbackWalk {
     }
     job_.checkpoint.restore(kReference, pass_.reference());
     if (settings_.sequential) job_.checkpoint.restore(kReplaced, pass_.replaced());
-    const auto bytes = job_.checkpoint.blob(kOutcomes);
-    const auto kept = nlohmann::json::parse(reinterpret_cast<const char*>(bytes.data()),
-                                            reinterpret_cast<const char*>(bytes.data()) + bytes.size());
-    for (const auto& [tensor, outcome] : kept.items())
-      encoding_.outcomes()[std::stoul(tensor)] = feedback_outcome_of(outcome);
+    encoding_.outcomes() = parse_feedback_outcomes(job_.checkpoint.blob(kOutcomes), job_.plan.tensors.size(),
+                                                   "the checkpoint's outcomes");
     return finished;
   }
 
@@ -192,10 +188,7 @@ class FeedbackWalk {
       job_.checkpoint.keep(kReplaced, pass_.replaced());
       names.emplace_back(kReplaced);
     }
-    auto outcomes = nlohmann::json::object();
-    for (const auto& [tensor, outcome] : encoding_.outcomes())
-      outcomes[std::to_string(tensor)] = to_json(outcome);
-    const std::string text = outcomes.dump();
+    const std::string text = to_text(encoding_.outcomes());
     job_.checkpoint.keep(kOutcomes, std::as_bytes(std::span(text)));
     job_.checkpoint.commit(layers, std::move(names));
   }
@@ -244,10 +237,8 @@ std::vector<bool> feedback_tensors(const QuantPlan& plan) {
   return wanted;
 }
 
-std::map<std::size_t, FeedbackOutcome> encode_with_feedback(const FeedbackJob& job,
-                                                            const FeedbackSettings& settings,
-                                                            ProgressObserver& progress,
-                                                            const StopFlag& stop) {
+FeedbackOutcomes encode_with_feedback(const FeedbackJob& job, const FeedbackSettings& settings,
+                                      ProgressObserver& progress, const StopFlag& stop) {
   return FeedbackWalk(job, settings, progress, stop).run();
 }
 

@@ -65,8 +65,7 @@ struct FeedbackJob {
 };
 
 /// Outcomes by index in the plan. Throws UsageError, BadFileError, IoError, InterruptedError.
-std::map<std::size_t, FeedbackOutcome> encode_with_feedback(const FeedbackJob& job,
-                                                            const FeedbackSettings& settings,
-                                                            ProgressObserver& progress, const StopFlag& stop);
+FeedbackOutcomes encode_with_feedback(const FeedbackJob& job, const FeedbackSettings& settings,
+                                      ProgressObserver& progress, const StopFlag& stop);
 
 }  // namespace tessera::pipeline

@@ -83,7 +83,7 @@ struct QuantizeReport {
   PlanImportance importance;
   std::vector<gguf::PlannedFile> files;  ///< what was (or, in a dry run, would be) written, with exact sizes
   std::vector<EncodingError> errors;     ///< by tensor; empty in a dry run
-  std::map<std::size_t, FeedbackOutcome> feedback;  ///< by tensor that was encoded with error feedback
+  FeedbackOutcomes feedback;             ///< by tensor that was encoded with error feedback
   /// Settings that a reader of the report wants to see, by name.
   std::map<std::string, nlohmann::json> settings;
   PlanHeader header;  ///< of the plan when it is saved

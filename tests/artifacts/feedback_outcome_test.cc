@@ -2,7 +2,7 @@
 
 #include <gtest/gtest.h>
 
-#include <nlohmann/json.hpp>
+#include "foundation/base/error.h"
 
 namespace tessera {
 namespace {
@@ -37,9 +37,15 @@ TEST(FeedbackOutcomes, OfPartsAddUp) {
   EXPECT_EQ(total.shared_experts, (std::vector<std::uint64_t>{2, 3, 5}));
 }
 
-TEST(FeedbackOutcomes, ComeBackFromJsonToTheBit) {
+FeedbackOutcomes parsed(const std::string& text, std::size_t tensors = 8) {
+  return parse_feedback_outcomes(std::as_bytes(std::span(text)), tensors, "outcomes");
+}
+
+TEST(FeedbackOutcomes, ComeBackFromTextToTheBit) {
   const auto before = outcome(0.1, {0, 63});
-  const auto after = feedback_outcome_of(nlohmann::json::parse(to_json(before).dump()));
+  const auto all = parsed(to_text({{3, outcome(2, {})}, {7, before}}));
+  ASSERT_EQ(all.size(), 2u);
+  const auto& after = all.at(7);
   EXPECT_EQ(after.error.sums, before.error.sums);
   EXPECT_TRUE(after.error.has_importance);
   EXPECT_EQ(after.output_error, before.output_error);
@@ -52,10 +58,12 @@ TEST(FeedbackOutcomes, ComeBackFromJsonToTheBit) {
 }
 
 TEST(FeedbackOutcomes, ThatAreDamagedAreRefused) {
-  EXPECT_THROW(feedback_outcome_of(nlohmann::json::object()), nlohmann::json::exception);
-  auto json = to_json(outcome(1, {}));
-  json["sums"] = "none";
-  EXPECT_THROW(feedback_outcome_of(json), nlohmann::json::exception);
+  const auto whole = to_text({{7, outcome(1, {})}});
+  for (std::size_t bytes = 0; bytes < whole.size(); ++bytes)
+    EXPECT_THROW(parsed(whole.substr(0, bytes)), BadFileError) << bytes;
+  for (const char* text : {"[{}]", "[1]", "[[]]", R"([{"tensor": 1, "sums": "none"}])", R"({"tensor": 1})"})
+    EXPECT_THROW(parsed(text), BadFileError) << text;
+  EXPECT_THROW(parsed(whole, 7), BadFileError);
 }
 
 }  // namespace
