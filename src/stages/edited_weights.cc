@@ -14,8 +14,8 @@ std::tuple<std::size_t, std::uint64_t> row_of_edit(const WeightEdit& edit) { ret
 EditedWeights::EditedWeights(const WeightSource& base, std::vector<WeightEdit> edits)
     : ChangedWeights(base), edits_(std::move(edits)) {
   for (const auto& edit : edits_) {
-    const auto& tensor = tensors()[edit.tensor];
-    assert(edit.row < tensor.rows() && edit.column < tensor.columns());
+    assert(edit.row < tensors()[edit.tensor].rows());
+    assert(edit.column < tensors()[edit.tensor].columns());
     announce_change(edit.tensor);
   }
   std::ranges::stable_sort(edits_, {}, row_of_edit);
