@@ -1,9 +1,8 @@
 // Second moments of inputs as files, on request (--keep-hessians): one GGUF file per input.
 //
-//   FIRST READER.hessian.gguf             of the input of whole tensors, e.g.
-//   blk.1.attn_q.weight.hessian.gguf FIRST READER.expert-X.hessian.gguf    of the input of expert X, e.g.
-//   blk.1.ffn_down_exps.weight.expert-7... FIRST READER.experts.hessian.gguf     of all experts together,
-//   where some take it
+// Files are named after the first tensor that reads the input: READER.hessian.gguf where whole tensors do,
+// such as blk.1.attn_q.weight.hessian.gguf; READER.expert-X.hessian.gguf for the input of expert X of stacked
+// ones; READER.experts.hessian.gguf for that of all experts together, where some take it.
 //
 // Tensors: "hessian" and, where there is one, "drift", F32 [columns, columns]. Metadata: general.type
 // "hessian", tessera.hessian.tensors (the readers), tessera.hessian.tokens, and tessera.hessian.experts: the
