@@ -10,9 +10,13 @@ BLAS backend (libggml-blas.so), llama.cpp multiplies in float32.
 
 llama-completion also takes both files, and must write something.
 
+Without --list the eight most important weights of the layers by coverage are taken for spikes, so that models without any
+have a sidecar too.
+
 Fails where the two differ by more than 1 %, with the sidecar by more than 1 % beyond the control, or where the sidecar
 changes nothing. Without llama.cpp nothing is checked.
 
+    tools/check_sidecar.py --model /tmp/small-f16.gguf
     tools/check_sidecar.py --model /tmp/planted-F16.gguf --list /tmp/planted/super-weights.json --types IQ2_XXS Q2_K IQ1_M
 """
 import argparse
@@ -25,13 +29,14 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 from peers import figure_printed, print_table, required_peers, run_for_output, run_measured  # noqa: E402
 
 MOST_DIFFERENCE = 0.01
+TAKEN_FOR_SPIKES = 8
 
 
 def parse_arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--program", default="build/tessera")
     parser.add_argument("--model", required=True, help="F16 GGUF file")
-    parser.add_argument("--list", required=True, help="of its super weights")
+    parser.add_argument("--list", help="of its super weights")
     parser.add_argument("--calibration", default="../shared/data/books.calibration.txt")
     parser.add_argument("--text", default="../shared/data/wiki.test.txt")
     parser.add_argument("--types", nargs="+", default=["IQ2_XXS", "Q2_K", "IQ1_M"])
@@ -46,9 +51,23 @@ class Check:
         self.arguments, self.peers, self.folder = arguments, peers, folder
         self.text = self.path("text.txt")  # llama.cpp may run in a root of its own and sees /tmp
         run_measured(["cp", arguments.text, self.text])
+        self.list = arguments.list or self.make_list()
 
     def path(self, name):
         return os.path.join(self.folder, name)
+
+    def make_list(self):
+        a, output = self.arguments, self.path("list.json")
+        run_measured([a.program, "superweights", a.model, "-f", a.calibration, "--samples", 32, "--notion", "coverage", "-o", output,
+                      "--quiet", "--threads", a.threads])
+        with open(output) as file:
+            found = json.load(file)
+        taken = [weight for weight in found["weights"] if weight["tensor"].startswith("blk.")][:TAKEN_FOR_SPIKES]
+        for weight in taken:
+            weight["notion"] = "activation_spike"
+        with open(output, "w") as file:
+            json.dump({"super_weights_version": found["super_weights_version"], "weights": taken}, file)
+        return output
 
     def quantize(self, type_name, output, options):
         a = self.arguments
@@ -79,10 +98,9 @@ class Check:
 
     def run(self, type_name):
         """{variant: (llama-perplexity, tessera evaluate)}"""
-        a = self.arguments
         output, sidecar, control = (self.path(name) for name in ("out.gguf", "out.sidecar.gguf", "control.gguf"))
-        self.quantize(type_name, output, ["--protect-super-weights=sidecar", "--super-weights", a.list])
-        with open(a.list) as file:
+        self.quantize(type_name, output, ["--protect-super-weights=sidecar", "--super-weights", self.list])
+        with open(self.list) as file:
             tensors = sorted({weight["tensor"] for weight in json.load(file)["weights"]})
         self.quantize(type_name, control, [option for tensor in tensors for option in ("--tensor-type", f"{tensor}=F16")])
         self.require_completion(output, sidecar)
