@@ -183,7 +183,7 @@ class ListReader {
   const std::string& file_;
 };
 
-/// Says which model the list is not of, and why.
+/// Finds the weights of a list in a model, or says why the list is of another.
 class Locator {
  public:
   Locator(const WeightSource& source, const std::string& file)
