@@ -29,12 +29,11 @@ is measured.
 """
 import json
 import os
-import re
 import shlex
 import statistics
 
-from peers import print_table, printed, required_peers, run_measured
-from workshop import FIGURES, DivergenceWorkshop, divergence_parser, sha256, text_name
+from peers import print_table, required_peers, run_measured
+from workshop import DivergenceWorkshop, divergence_parser
 
 TYPES = ["IQ2_XXS", "Q2_K", "IQ1_M"]
 METHODS = ["block", "tensor", "sidecar"]
@@ -84,21 +83,7 @@ class SuperWeightWorkshop(DivergenceWorkshop):
 
     def divergence(self, output, sidecar):
         """Mean over the texts."""
-        return sum(self.divergence_on(text, output, sidecar) for text in self.texts) / len(self.texts)
-
-    def divergence_on(self, text, output, sidecar):
-        if sidecar is None:
-            return self.figures(output, text)["kld"]
-        key = f"{sha256(output)} {sha256(sidecar)} {text_name(text)} {self.arguments.chunks} kld"
-        if key not in self.results:
-            a = self.arguments
-            said = printed(self.peers.command(
-                "llama-perplexity", "-m", output, "--lora", sidecar, "-t", a.threads, "-c", 512, "--chunks", a.chunks,
-                "--kl-divergence", "--kl-divergence-base", self.base_logits(text)), FIGURES["kld"])
-            self.results[key] = float(re.search(FIGURES["kld"], said)[1])
-            with open(self.results_path, "w") as file:
-                json.dump(self.results, file, indent=1)
-        return self.results[key]
+        return sum(self.figures(output, text, sidecar)["kld"] for text in self.texts) / len(self.texts)
 
     def measure(self, type_name, samples):
         """{file: (total bytes, divergence)}, "exact" without bytes."""

@@ -125,13 +125,14 @@ class DivergenceWorkshop(Workshop):
     def base_logits(self, text):
         return self.path(f"{os.path.basename(self.model)}.{text_name(text)}.{self.arguments.chunks}.logits")
 
-    def figures(self, path, text):
-        """{"kld", "ppl", "base ppl"} of the file on `text`, measured or remembered."""
-        key = f"{sha256(path)} {text_name(text)} {self.arguments.chunks} figures"
+    def figures(self, path, text, sidecar=None):
+        """{"kld", "ppl", "base ppl"} of the file, with its sidecar if it has one, on `text`, measured or remembered."""
+        hashes = " ".join(sha256(file) for file in (path, sidecar) if file)
+        key = f"{hashes} {text_name(text)} {self.arguments.chunks} figures"
         if key not in self.results:
-            command = self.peers.command("llama-perplexity", "-m", path, "-t", self.arguments.threads, "-c", 512, "--chunks",
-                                         self.arguments.chunks, "--kl-divergence", "--kl-divergence-base",
-                                         self.base_logits(text))
+            command = self.peers.command(
+                "llama-perplexity", "-m", path, *(["--lora", sidecar] if sidecar else []), "-t", self.arguments.threads, "-c", 512,
+                "--chunks", self.arguments.chunks, "--kl-divergence", "--kl-divergence-base", self.base_logits(text))
             output = printed(command, r"Mean\s+KLD:\s+\S+")
             self.results[key] = {name: float(re.search(pattern, output)[1]) for name, pattern in FIGURES.items()}
             with open(self.results_path + ".making", "w") as file:

@@ -63,10 +63,9 @@ std::string to_text(const FeedbackOutcomes& outcomes) {
 
 FeedbackOutcomes parse_feedback_outcomes(std::span<const std::byte> bytes, std::size_t tensors,
                                          const std::string& file) {
-  const auto list = parse_json(bytes, file);
   FeedbackOutcomes outcomes;
   try {
-    for (const auto& fields : list) {
+    for (const auto& fields : parse_json(bytes, file).get<std::vector<json>>()) {
       const auto tensor = fields.at("tensor").get<std::size_t>();
       if (tensor >= tensors)
         throw BadFileError({.file = file}, "it holds the outcome of another plan's tensor");

@@ -161,14 +161,14 @@ SuperWeightCoverage Protection::coverage_of(const QuantPlan& plan, const PlanPro
   if (settings_.list) coverage.list = *settings_.list;
   for (const auto i : promoted_) coverage.promoted_tensors.push_back(plan.tensors[i].source.name);
   for (const auto& place : places_) {
-    const ProtectedWeight in_block{place.row, place.column, false};
+    const auto in_block = ProtectedWeight{place.row, place.column, false}.key();
     if (plan.tensors[place.tensor].is_copied()) {
       ++coverage.unquantized;
     } else if (is_restored(place)) {
       ++coverage.restored;
     } else if (std::ranges::binary_search(promoted_, place.tensor)) {
       ++coverage.promoted;
-    } else if (std::ranges::binary_search(blocks[place.tensor], in_block.key(), {}, &ProtectedWeight::key)) {
+    } else if (std::ranges::binary_search(blocks[place.tensor], in_block, {}, &ProtectedWeight::key)) {
       ++coverage.in_blocks;
     }
   }

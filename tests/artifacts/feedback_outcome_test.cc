@@ -61,7 +61,8 @@ TEST(FeedbackOutcomes, ThatAreDamagedAreRefused) {
   const auto whole = to_text({{7, outcome(1, {})}});
   for (std::size_t bytes = 0; bytes < whole.size(); ++bytes)
     EXPECT_THROW(parsed(whole.substr(0, bytes)), BadFileError) << bytes;
-  for (const char* text : {"[{}]", "[1]", "[[]]", R"([{"tensor": 1, "sums": "none"}])", R"({"tensor": 1})"})
+  for (const char* text :
+       {"null", "[{}]", "[1]", "[[]]", R"([{"tensor": 1, "sums": "none"}])", R"({"tensor": 1})"})
     EXPECT_THROW(parsed(text), BadFileError) << text;
   EXPECT_THROW(parsed(whole, 7), BadFileError);
 }

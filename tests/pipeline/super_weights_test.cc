@@ -96,8 +96,8 @@ TEST_F(FoundSuperWeights, ArePlantedOnesAndNothingElse) {
 }
 
 TEST_F(FoundSuperWeights, ByCoverageLeadTheScoresOfTheText) {
-  plant({17},
-        10000);  // the text's importance is that of the model's files, where the neuron is as others are
+  // The text's importance is that of the model's files, where the neuron is as others are.
+  plant({17}, 10000);
   SuperWeightSettings settings;
   settings.search = SuperWeightSearch::coverage;
   settings.names_model = false;
