@@ -8,8 +8,11 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <memory>
 #include <span>
 #include <string>
+
+#include "foundation/base/early_sync.h"
 
 namespace tessera {
 
@@ -53,6 +56,7 @@ class AtomicFile {
   std::filesystem::path temporary_;
   int descriptor_ = -1;
   bool kept_ = false;
+  std::unique_ptr<EarlySync> early_sync_;
 };
 
 /// Writes `text` to `target` atomically. Throws as AtomicFile does.
