@@ -24,6 +24,15 @@ TEST_P(Symmetric, MultiplesOfTheSmallestHalfAreExact) {
   EXPECT_EQ(reconstruct(*GetParam(), {weights, columns, {}}), weights);
 }
 
+TEST_P(Symmetric, ASingleWeightAmongZerosIsExact) {
+  const std::size_t columns = info(GetParam()->type()).block_weights;
+  for (const float value : {1.0f, -1.0f, 0.75f}) {
+    std::vector<float> weights(columns);
+    weights[5] = value;
+    EXPECT_EQ(reconstruct(*GetParam(), {weights, columns, {}}), weights) << value;
+  }
+}
+
 TEST_P(Symmetric, ImportanceLowersTheErrorWhereItLies) {
   const std::size_t columns = info(GetParam()->type()).block_weights, rows = 16;
   const auto weights = typical_weights(rows * columns);

@@ -21,6 +21,7 @@
 
 #include <hwy/highway.h>
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
 
@@ -54,52 +55,87 @@ inline LaneVector stored_scale(LaneVector scale, LaneVector extreme) {
   return hn::IfThenElseZero(matters, round_to_half(d, hn::CopySign(magnitude, scale)));
 }
 
+/// Sums over a block run in this many chains, each over every fourth weight: a single chain of additions
+/// would wait for the latency of each.
+inline constexpr std::size_t kChains = 4;
+
+template <std::size_t kCount>
+LaneVector sum_of_chains(const std::array<LaneVector, kCount>& chains) {
+  if constexpr (kCount == 4) {
+    return hn::Add(hn::Add(chains[0], chains[1]), hn::Add(chains[2], chains[3]));
+  } else {
+    static_assert(kCount == 1);
+    return chains[0];
+  }
+}
+
 /// The weight of largest magnitude of every lane.
 template <std::size_t kWeights>
 LaneVector extreme_weight(const float* x) {
   const LaneTag d;
-  auto low = hn::Load(d, x);
-  auto high = low;
-  for (std::size_t i = 1; i < kWeights; ++i) {
-    const auto value = hn::Load(d, x + i * kLanes);
-    low = hn::Min(low, value);
-    high = hn::Max(high, value);
+  std::array<LaneVector, kChains> low, high;
+  for (std::size_t chain = 0; chain < kChains; ++chain)
+    low[chain] = high[chain] = hn::Load(d, x + chain * kLanes);
+  for (std::size_t i = kChains; i < kWeights; i += kChains) {
+    for (std::size_t chain = 0; chain < kChains; ++chain) {
+      const auto value = hn::Load(d, x + (i + chain) * kLanes);
+      low[chain] = hn::Min(low[chain], value);
+      high[chain] = hn::Max(high[chain], value);
+    }
   }
-  return hn::IfThenElse(hn::Gt(hn::Neg(low), high), low, high);
+  const auto lowest = hn::Min(hn::Min(low[0], low[1]), hn::Min(low[2], low[3]));
+  const auto highest = hn::Max(hn::Max(high[0], high[1]), hn::Max(high[2], high[3]));
+  return hn::IfThenElse(hn::Gt(hn::Neg(lowest), highest), lowest, highest);
 }
 
-template <int kLow, int kHigh, std::size_t kWeights>
+/// The importance of a block: of its own for every column, or 1 for all, which saves the multiplications.
+struct Weighted {
+  const float* importance;
+  LaneVector times(LaneVector value, std::size_t column) const {
+    return hn::Mul(hn::Set(LaneTag(), importance[column]), value);
+  }
+};
+struct Uniform {
+  static LaneVector times(LaneVector value, std::size_t) { return value; }
+};
+
+template <int kLow, int kHigh, std::size_t kWeights, class Importance>
 class SymmetricFit {
  public:
-  /// `importance` is [kWeights], `x` is [kWeights][kLanes].
-  SymmetricFit(const float* importance, const float* x) : importance_(importance) {
+  /// `x` is [kWeights][kLanes].
+  SymmetricFit(const Importance& importance, const float* x) : importance_(importance) {
     const LaneTag d;
     extreme_ = extreme_weight<kWeights>(x);
     const auto inverse = inverse_or_zero(extreme_);
-    energy_ = hn::Zero(d);
-    for (std::size_t i = 0; i < kWeights; ++i) {
-      const auto u = hn::Mul(hn::Load(d, x + i * kLanes), inverse);
-      energy_ = hn::MulAdd(hn::Mul(u, u), hn::Set(d, importance[i]), energy_);
-      hn::Store(u, d, relative_ + i * kLanes);
+    std::array<LaneVector, kChains> energies;
+    energies.fill(hn::Zero(d));
+    for (std::size_t i = 0; i < kWeights; i += kChains) {
+      for (std::size_t chain = 0; chain < kChains; ++chain) {
+        const auto u = hn::Mul(hn::Load(d, x + (i + chain) * kLanes), inverse);
+        energies[chain] = hn::MulAdd(importance_.times(u, i + chain), u, energies[chain]);
+        hn::Store(u, d, relative_ + (i + chain) * kLanes);
+      }
     }
+    energy_ = sum_of_chains(energies);
     best_ = {hn::Zero(d), hn::Set(d, kNoCodes)};
   }
 
-  template <std::size_t kCandidates>
-  void try_candidates(const std::array<float, kCandidates>& candidates) {
-    constexpr std::size_t kBatch = 4;
-    static_assert(kCandidates % kBatch == 0);
-    for (std::size_t first = 0; first < kCandidates; first += kBatch) {
-      std::array<LaneVector, kBatch> factors;
-      for (std::size_t k = 0; k < kBatch; ++k) factors[k] = hn::Set(LaneTag(), candidates[first + k]);
-      keep_best(factors);
-    }
+  /// Tries all of Candidates::kCodes.
+  template <class Candidates, std::size_t kFirst = 0>
+  void try_candidates() {
+    constexpr auto& kAll = Candidates::kCodes;
+    static_assert(kAll.size() % kChains == 0);
+    std::array<LaneVector, kChains> factors;
+    for (std::size_t k = 0; k < kChains; ++k) factors[k] = hn::Set(LaneTag(), kAll[kFirst + k]);
+    constexpr float kLargest = largest_magnitude<Candidates, kFirst>();
+    keep_best<(kLargest > -kLow), (kLargest > kHigh)>(factors);
+    if constexpr (kFirst + kChains < kAll.size()) try_candidates<Candidates, kFirst + kChains>();
   }
 
   /// One step of Lloyd's algorithm: rounds under the least-squares scale of the best codes so far.
   void refine() {
     const auto has_codes = hn::Ne(best_.product, hn::Zero(LaneTag()));
-    keep_best(std::array{hn::IfThenElseZero(has_codes, hn::Div(best_.square, best_.product))});
+    keep_best<true, true>(std::array{hn::IfThenElseZero(has_codes, hn::Div(best_.square, best_.product))});
   }
 
   /// The best scale found, rounded to half: the one to round codes under.
@@ -122,23 +158,40 @@ class SymmetricFit {
 
   LaneVector relative_scale() const { return hn::Div(best_.product, best_.square); }
 
-  template <std::size_t kBatch>
+  /// Of the codes that the candidates from kFirst give before clamping.
+  template <class Candidates, std::size_t kFirst>
+  static constexpr float largest_magnitude() {
+    float largest = 0;
+    for (std::size_t k = 0; k < kChains; ++k) {
+      const float candidate = Candidates::kCodes[kFirst + k];
+      largest = std::max(largest, candidate < 0 ? -candidate : candidate);
+    }
+    return largest;
+  }
+
+  /// Codes can be below kLow, or above kHigh, only where the template says so.
+  template <bool kClampsLow, bool kClampsHigh, std::size_t kBatch>
   void keep_best(const std::array<LaneVector, kBatch>& factors) {
     const LaneTag d;
-    std::array<Sums, kBatch> sums;
-    for (auto& sum : sums) sum = {hn::Zero(d), hn::Zero(d)};
-    for (std::size_t i = 0; i < kWeights; ++i) {
-      const auto u = hn::Load(d, relative_ + i * kLanes);
-      const auto w = hn::Set(d, importance_[i]);
-      for (std::size_t k = 0; k < kBatch; ++k) {
-        const auto rounded = nearest_product(u, factors[k]);
-        const auto q = hn::Clamp(rounded, hn::Set(d, float{kLow}), hn::Set(d, float{kHigh}));
-        const auto wq = hn::Mul(w, q);
-        sums[k].product = hn::MulAdd(wq, u, sums[k].product);
-        sums[k].square = hn::MulAdd(wq, q, sums[k].square);
+    constexpr std::size_t kParts = kChains / kBatch;  // of the weights; each has sums of its own
+    std::array<std::array<LaneVector, kParts>, kBatch> products, squares;
+    for (auto& parts : products) parts.fill(hn::Zero(d));
+    for (auto& parts : squares) parts.fill(hn::Zero(d));
+    for (std::size_t i = 0; i < kWeights; i += kParts) {
+      for (std::size_t part = 0; part < kParts; ++part) {
+        const auto u = hn::Load(d, relative_ + (i + part) * kLanes);
+        for (std::size_t k = 0; k < kBatch; ++k) {
+          auto q = nearest_product(u, factors[k]);
+          if constexpr (kClampsLow) q = hn::Max(q, hn::Set(d, float{kLow}));
+          if constexpr (kClampsHigh) q = hn::Min(q, hn::Set(d, float{kHigh}));
+          const auto wq = importance_.times(q, i + part);
+          products[k][part] = hn::MulAdd(wq, u, products[k][part]);
+          squares[k][part] = hn::MulAdd(wq, q, squares[k][part]);
+        }
       }
     }
-    for (const auto& sum : sums) {
+    for (std::size_t k = 0; k < kBatch; ++k) {
+      const Sums sum{sum_of_chains(products[k]), sum_of_chains(squares[k])};
       // product^2 / square > best.product^2 / best.square, without the divisions.
       const auto left = hn::Mul(hn::Mul(sum.product, sum.product), best_.square);
       const auto right = hn::Mul(hn::Mul(best_.product, best_.product), sum.square);
@@ -148,7 +201,7 @@ class SymmetricFit {
     }
   }
 
-  const float* importance_;
+  const Importance importance_;
   LaneVector extreme_;
   LaneVector energy_;  ///< sum(w u^2)
   Sums best_;

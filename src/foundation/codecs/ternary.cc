@@ -39,7 +39,9 @@ struct TernaryFormat : OneScale {
     alignas(64) float scale[kLanes];    ///< as stored
     alignas(64) float inverse[kLanes];  ///< of the scale that codes are rounded under
   };
-  static constexpr std::array kThresholds{0.5f, 0.65f, 0.8f, 0.95f, 1.15f, 1.4f, 1.8f, 2.4f};
+  /// Two for weights about normal and one each for heavier tails: with two refinements no worse than twice as
+  /// many thresholds, on normal, Laplace and Student t weights, on sparse ones and on those with outliers.
+  static constexpr std::array kThresholds{0.65f, 0.85f, 1.2f, 2.4f};
 
   static void prepare(const float* importance, Columns& columns) {
     std::memcpy(columns.importance.data(), importance, sizeof(columns.importance));

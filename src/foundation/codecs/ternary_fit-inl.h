@@ -36,15 +36,20 @@ class TernaryFit {
     const LaneTag d;
     extreme_ = hn::Abs(extreme_weight<kTernaryWeights>(x));
     const auto inverse = inverse_or_zero(extreme_);
-    auto sum = hn::Zero(d);
-    energy_ = hn::Zero(d);
-    for (std::size_t i = 0; i < kTernaryWeights; ++i) {
-      const auto magnitude = hn::Mul(hn::Abs(hn::Load(d, x + i * kLanes)), inverse);
-      const auto weighted = hn::Mul(hn::Set(d, importance[i]), magnitude);
-      sum = hn::Add(sum, weighted);
-      energy_ = hn::MulAdd(weighted, magnitude, energy_);
-      hn::Store(magnitude, d, magnitude_ + i * kLanes);
+    std::array<LaneVector, kChains> sums, energies;
+    sums.fill(hn::Zero(d));
+    energies.fill(hn::Zero(d));
+    for (std::size_t i = 0; i < kTernaryWeights; i += kChains) {
+      for (std::size_t chain = 0; chain < kChains; ++chain) {
+        const auto magnitude = hn::Mul(hn::Abs(hn::Load(d, x + (i + chain) * kLanes)), inverse);
+        const auto weighted = hn::Mul(hn::Set(d, importance[i + chain]), magnitude);
+        sums[chain] = hn::Add(sums[chain], weighted);
+        energies[chain] = hn::MulAdd(weighted, magnitude, energies[chain]);
+        hn::Store(magnitude, d, magnitude_ + (i + chain) * kLanes);
+      }
     }
+    const auto sum = sum_of_chains(sums);
+    energy_ = sum_of_chains(energies);
     mean_ = hn::Mul(sum, hn::Set(d, 1.0f / kTernaryWeights));  // the importance has mean 1
     best_ = {hn::Zero(d), hn::Set(d, kNothingAbove)};
   }
@@ -89,19 +94,28 @@ class TernaryFit {
   template <std::size_t kBatch>
   void keep_best(const std::array<LaneVector, kBatch>& thresholds) {
     const LaneTag d;
-    std::array<Sums, kBatch> sums;
-    for (auto& sum : sums) sum = {hn::Zero(d), hn::Zero(d)};
-    for (std::size_t i = 0; i < kTernaryWeights; ++i) {
-      const auto u = hn::Load(d, magnitude_ + i * kLanes);
-      const auto w = hn::Set(d, importance_[i]);
-      const auto wu = hn::Mul(w, u);
-      for (std::size_t k = 0; k < kBatch; ++k) {
-        const auto above = hn::Gt(u, thresholds[k]);
-        sums[k].magnitude = hn::Add(sums[k].magnitude, hn::IfThenElseZero(above, wu));
-        sums[k].importance = hn::Add(sums[k].importance, hn::IfThenElseZero(above, w));
+    constexpr std::size_t kParts = kChains / kBatch;  // of the weights; each has sums of its own
+    std::array<std::array<LaneVector, kParts>, kBatch> magnitudes, importances;
+    for (auto& parts : magnitudes) parts.fill(hn::Zero(d));
+    for (auto& parts : importances) parts.fill(hn::Zero(d));
+    for (std::size_t i = 0; i < kTernaryWeights; i += kParts) {
+      for (std::size_t part = 0; part < kParts; ++part) {
+        const auto u = hn::Load(d, magnitude_ + (i + part) * kLanes);
+        const auto w = hn::Set(d, importance_[i + part]);
+        const auto wu = hn::Mul(w, u);
+        for (std::size_t k = 0; k < kBatch; ++k) {
+          const auto above = hn::Gt(u, thresholds[k]);
+          auto& magnitude = magnitudes[k][part];
+          auto& importance = importances[k][part];
+          // Where there are masks this is one addition under a mask; adding a masked value would be two
+          // steps.
+          magnitude = hn::IfThenElse(above, hn::Add(magnitude, wu), magnitude);
+          importance = hn::IfThenElse(above, hn::Add(importance, w), importance);
+        }
       }
     }
-    for (const auto& sum : sums) {
+    for (std::size_t k = 0; k < kBatch; ++k) {
+      const Sums sum{sum_of_chains(magnitudes[k]), sum_of_chains(importances[k])};
       // magnitude^2 / importance against the best one's, without the divisions.
       const auto left = hn::Mul(hn::Mul(sum.magnitude, sum.magnitude), best_.importance);
       const auto right = hn::Mul(hn::Mul(best_.magnitude, best_.magnitude), sum.importance);
