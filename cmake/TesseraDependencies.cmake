@@ -18,7 +18,7 @@ find_library(DNNL_LIBRARY dnnl REQUIRED)
 add_library(tessera_dnnl INTERFACE)
 target_include_directories(tessera_dnnl SYSTEM INTERFACE ${DNNL_INCLUDE_DIR})
 target_link_libraries(tessera_dnnl INTERFACE ${DNNL_LIBRARY})
-find_package(LAPACK REQUIRED)
+find_package(Eigen3 REQUIRED NO_MODULE)
 find_path(PCRE2_INCLUDE_DIR pcre2.h REQUIRED)
 find_library(PCRE2_32_LIBRARY pcre2-32 REQUIRED)  # code points as they are, valid or not
 add_library(tessera_pcre2 INTERFACE)

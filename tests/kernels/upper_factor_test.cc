@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <limits>
 #include <random>
 
 namespace tessera::kernels {
@@ -103,6 +104,9 @@ TEST(UpperFactor, IsTheSameBitsForAnyNumberOfThreads) {
 TEST(UpperFactor, OfAMatrixThatIsNotPositiveDefiniteIsEmpty) {
   EXPECT_FALSE(UpperFactor::of(std::vector<float>{1, 2, 2, 1}, 2));
   EXPECT_FALSE(UpperFactor::of(std::vector<float>{0, 0, 0, 0}, 2));
+  constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
+  EXPECT_FALSE(UpperFactor::of(std::vector<float>{1, 0, 0, kNan}, 2));
+  EXPECT_FALSE(UpperFactor::of(std::vector<float>{1, kNan, kNan, 1}, 2));
 }
 
 }  // namespace

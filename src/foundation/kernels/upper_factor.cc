@@ -1,5 +1,6 @@
 #include "foundation/kernels/upper_factor.h"
 
+#include <Eigen/Cholesky>
 #include <algorithm>
 #include <cassert>
 #include <functional>
@@ -7,10 +8,6 @@
 
 #include "foundation/base/parallel.h"
 #include "foundation/kernels/triangular_solve.h"
-
-// LAPACK: the Cholesky factor of a matrix stored by columns. NOLINTNEXTLINE(readability-identifier-naming)
-extern "C" void spotrf_(const char* triangle, const int* size, float* matrix, const int* stride, int* info,
-                        std::size_t triangle_length);
 
 namespace tessera::kernels {
 
@@ -26,13 +23,14 @@ const std::byte* bytes_of(const std::vector<float>& values) {
 /// definite.
 bool factor_in_place(std::vector<float>& matrix, std::size_t size) {
   // With the order of rows and columns reversed, A' = L L^T. Reversing L makes it the upper factor of A, and
-  // reversing all elements of an array reverses both its rows and its columns. What LAPACK stores by columns
-  // is transposed by rows, which is how it is wanted: R_jk at (k, j), j <= k.
+  // reversing all elements of an array reverses both its rows and its columns. What is stored by
+  // columns is transposed by rows, which is how it is wanted: R_jk at (k, j), j <= k.
   std::ranges::reverse(matrix);
-  const int n = static_cast<int>(size);
-  int info = 0;
-  spotrf_("L", &n, matrix.data(), &n, &info, 1);
-  if (info != 0) return false;
+  const auto n = static_cast<Eigen::Index>(size);
+  Eigen::Map<Eigen::MatrixXf> by_columns(matrix.data(), n, n);
+  const Eigen::LLT<Eigen::Ref<Eigen::MatrixXf>> in_place(by_columns);
+  // A NaN on the diagonal passes Eigen's test for a positive one, and stays there.
+  if (in_place.info() != Eigen::Success || !by_columns.diagonal().allFinite()) return false;
   std::ranges::reverse(matrix);
   for (std::size_t k = 0; k < size; ++k) {
     std::fill(matrix.begin() + static_cast<std::ptrdiff_t>(k * size + k + 1),

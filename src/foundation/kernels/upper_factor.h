@@ -2,7 +2,7 @@
 // it.
 //
 // Factored by panels of kPanelColumns columns from the last to the first, as dense pieces that products of
-// matrices take as they are: LAPACK factors the piece on the diagonal, the pieces before it are solved for,
+// matrices take as they are: Eigen factors the piece on the diagonal, the pieces before it are solved for,
 // and what they explain is subtracted from all pieces before them (right-looking Cholesky; Golub and Van
 // Loan, Matrix Computations, 4.2.6). A piece is work of one thread, in an order of additions that the size
 // alone decides: the factor has the same bits for any number of threads.
