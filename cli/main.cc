@@ -3,10 +3,12 @@
 // 0 done, 1 failed on the way, 2 wrong usage, 3 bad input file, 4 interrupted.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 #include <cstdio>
 #include <exception>
 #include <new>
+#include <string_view>
 
 #include "command.h"
 #include "foundation/base/error.h"
@@ -15,13 +17,32 @@ namespace {
 
 enum ExitCode { kDone = 0, kFailed = 1, kWrongUsage = 2, kBadInput = 3, kInterrupted = 4 };
 
-using AddCommand = void (*)(CLI::App&);
-constexpr std::array<AddCommand, 12> kCommands = {
-    tessera::cli::add_quantize,    tessera::cli::add_plan,     tessera::cli::add_profiles,
-    tessera::cli::add_smoothquant, tessera::cli::add_convert,  tessera::cli::add_inspect,
-    tessera::cli::add_imatrix,     tessera::cli::add_evaluate, tessera::cli::add_tokenize,
-    tessera::cli::add_generate,    tessera::cli::add_report,   tessera::cli::add_superweights,
+struct Command {
+  std::string_view name;
+  void (*add)(CLI::App& program);
 };
+constexpr std::array<Command, 12> kCommands = {{
+    {"quantize", tessera::cli::add_quantize},
+    {"plan", tessera::cli::add_plan},
+    {"profiles", tessera::cli::add_profiles},
+    {"smoothquant", tessera::cli::add_smoothquant},
+    {"convert", tessera::cli::add_convert},
+    {"inspect", tessera::cli::add_inspect},
+    {"imatrix", tessera::cli::add_imatrix},
+    {"evaluate", tessera::cli::add_evaluate},
+    {"tokenize", tessera::cli::add_tokenize},
+    {"generate", tessera::cli::add_generate},
+    {"report", tessera::cli::add_report},
+    {"superweights", tessera::cli::add_superweights},
+}};
+
+/// The one that the first argument names; all of them for whoever asks for help or mistypes. Declaring the
+/// options of all commands takes as long as a third of a short run.
+void add_commands(CLI::App& program, std::string_view first_argument) {
+  const auto* const named = std::ranges::find(kCommands, first_argument, &Command::name);
+  if (named != kCommands.end()) return named->add(program);
+  for (const auto& command : kCommands) command.add(program);
+}
 
 int fail(ExitCode code, const std::string& message) {
   fmt::print(stderr, "tessera: {}\n", message);
@@ -32,7 +53,7 @@ int run(int argc, char** argv) {
   CLI::App program("Tessera makes large language models small.", "tessera");
   program.set_version_flag("--version", "tessera " TESSERA_VERSION);
   program.require_subcommand(1);
-  for (const AddCommand add : kCommands) add(program);
+  add_commands(program, argc > 1 ? argv[1] : "");
   try {
     program.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
