@@ -27,10 +27,10 @@ struct EncodeSettings {
   int threads = 0;  ///< 0: all cores
   codecs::EncoderKind encoder = codecs::EncoderKind::tessera;
   /// Weights per chunk, roughly: the unit of reading, writing and handing out.
-  std::uint64_t chunk_weights = 1u << 20;
+  std::uint64_t chunk_weights = 1u << 19;
   /// Weights that are decoded, encoded, decoded again and compared at a time: they should stay in the level-2
   /// cache.
-  std::uint64_t batch_weights = 1u << 16;
+  std::uint64_t batch_weights = 1u << 15;
 };
 
 struct EncodeJob {

@@ -11,6 +11,7 @@
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "foundation/codecs/plain.cc"
 #include <hwy/foreach_target.h>  // must come before highway.h
+#include <hwy/cache_control.h>
 #include <hwy/highway.h>
 
 #include "foundation/codecs/half-inl.h"
@@ -28,6 +29,7 @@ void decode_f16(const std::byte* from, float* to, std::size_t count) {
   const auto* halves = reinterpret_cast<const std::uint16_t*>(from);
   std::size_t i = 0;
   for (; i + hn::Lanes(d) <= count; i += hn::Lanes(d)) {
+    hwy::Prefetch(halves + i + 2048);
     hn::StoreU(hn::PromoteTo(d, hn::BitCast(d16, hn::LoadU(bits, halves + i))), d, to + i);
   }
   for (; i < count; ++i) {
