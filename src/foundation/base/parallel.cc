@@ -84,19 +84,20 @@ void parallel_for(std::size_t items, int threads, const std::function<void(std::
   const int count = resolve_threads(threads);
   // OpenMP keeps the threads of the last team of this thread.
   static thread_local int last_count = 1;
-  const bool has_new_threads = count > std::exchange(last_count, count);
-  Dispersal dispersal;
-#pragma omp parallel num_threads(count)
-  {
-    if (has_new_threads) dispersal.arrive(omp_get_thread_num(), omp_get_num_threads());
-#pragma omp for schedule(dynamic, 1)
-    for (std::size_t item = 0; item < items; ++item) {
-      if (failure.failed()) continue;
-      try {
-        body(item, omp_get_thread_num());
-      } catch (...) {
-        failure.record(item);
-      }
+  if (count > std::exchange(last_count, count)) {
+    Dispersal dispersal;
+    // One too many for a moment: libgomp starts a team by spinning as long as it believes that every thread
+    // has a processor, and would keep the new ones from theirs.
+#pragma omp parallel num_threads(count + 1)
+    dispersal.arrive(omp_get_thread_num(), omp_get_num_threads());
+  }
+#pragma omp parallel for schedule(dynamic, 1) num_threads(count)
+  for (std::size_t item = 0; item < items; ++item) {
+    if (failure.failed()) continue;
+    try {
+      body(item, omp_get_thread_num());
+    } catch (...) {
+      failure.record(item);
     }
   }
   failure.rethrow();
