@@ -6,6 +6,7 @@
 #include <limits>
 #include <string>
 #include <unordered_set>
+#include <utility>
 
 #include "foundation/base/error.h"
 #include "foundation/base/printable.h"
@@ -82,6 +83,13 @@ std::vector<Part> cut(const Metadata& metadata, std::span<const TensorDescriptor
   return parts;
 }
 
+/// The one file of a model that is not split.
+std::vector<Part> alone(Part whole) {
+  std::vector<Part> parts;
+  parts.push_back(std::move(whole));  // a list in braces would copy the vocabulary
+  return parts;
+}
+
 std::filesystem::path without_extension(const std::filesystem::path& path) {
   return path.extension() == ".gguf" ? std::filesystem::path(path).replace_extension() : path;
 }
@@ -93,7 +101,7 @@ std::vector<Part> lay_out(const std::filesystem::path& path, const Metadata& met
   check_tensors(tensors);
   Part whole{.path = path, .metadata = whole_metadata(metadata), .tensor_count = tensors.size()};
   measure(whole, tensors);
-  if (max_bytes == 0 || whole.file_bytes <= max_bytes || tensors.size() < 2) return {whole};
+  if (max_bytes == 0 || whole.file_bytes <= max_bytes || tensors.size() < 2) return alone(std::move(whole));
 
   std::vector<Part> parts = cut(whole.metadata, tensors, max_bytes);
   if (parts.size() > kMaxParts) {
@@ -102,7 +110,7 @@ std::vector<Part> lay_out(const std::filesystem::path& path, const Metadata& met
                     "split size",
                     max_bytes, parts.size(), kMaxParts));
   }
-  if (parts.size() == 1) return {whole};
+  if (parts.size() == 1) return alone(std::move(whole));
   for (std::size_t i = 0; i < parts.size(); ++i) {
     parts[i].path = split_path(without_extension(path), i, parts.size());
     set_split_keys(parts[i].metadata, i, parts.size(), tensors.size());
