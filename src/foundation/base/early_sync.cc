@@ -10,13 +10,13 @@
 namespace tessera {
 namespace {
 
-/// A flush costs the disk a round trip, so it has to be worth it: a sixteenth of what was written is the most
-/// that is left to the end, down to where the round trip itself is what takes time and up to what a disk does
-/// in a moment.
+/// A flush costs the disk a round trip, so it has to be worth it: a thirty-second of what was written is the
+/// most that is left to the end, down to where the round trip itself is what takes time and up to what a disk
+/// does in a moment.
 constexpr std::uint64_t kLeastBytes = 1 << 20;
 constexpr std::uint64_t kMostBytes = 64 << 20;
 std::uint64_t worth_a_flush(std::uint64_t written) {
-  return std::clamp(written / 16, kLeastBytes, kMostBytes);
+  return std::clamp(written / 32, kLeastBytes, kMostBytes);
 }
 
 }  // namespace

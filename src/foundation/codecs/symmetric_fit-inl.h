@@ -21,9 +21,9 @@
 
 #include <hwy/highway.h>
 
-#include <algorithm>
 #include <array>
 #include <cstddef>
+#include <limits>
 
 #include "foundation/codecs/gain_correction-inl.h"
 #include "foundation/codecs/half-inl.h"
@@ -127,15 +127,14 @@ class SymmetricFit {
     static_assert(kAll.size() % kChains == 0);
     std::array<LaneVector, kChains> factors;
     for (std::size_t k = 0; k < kChains; ++k) factors[k] = hn::Set(LaneTag(), kAll[kFirst + k]);
-    constexpr float kLargest = largest_magnitude<Candidates, kFirst>();
-    keep_best<(kLargest > -kLow), (kLargest > kHigh)>(factors);
+    keep_best<Batch<Candidates, kFirst>>(factors);
     if constexpr (kFirst + kChains < kAll.size()) try_candidates<Candidates, kFirst + kChains>();
   }
 
   /// One step of Lloyd's algorithm: rounds under the least-squares scale of the best codes so far.
   void refine() {
     const auto has_codes = hn::Ne(best_.product, hn::Zero(LaneTag()));
-    keep_best<true, true>(std::array{hn::IfThenElseZero(has_codes, hn::Div(best_.square, best_.product))});
+    keep_best<AnyFactor>(std::array{hn::IfThenElseZero(has_codes, hn::Div(best_.square, best_.product))});
   }
 
   /// The best scale found, rounded to half: the one to round codes under.
@@ -158,19 +157,19 @@ class SymmetricFit {
 
   LaneVector relative_scale() const { return hn::Div(best_.product, best_.square); }
 
-  /// Of the codes that the candidates from kFirst give before clamping.
+  /// The largest code, before clamping, that the kth factor of a batch gives.
   template <class Candidates, std::size_t kFirst>
-  static constexpr float largest_magnitude() {
-    float largest = 0;
-    for (std::size_t k = 0; k < kChains; ++k) {
-      const float candidate = Candidates::kCodes[kFirst + k];
-      largest = std::max(largest, candidate < 0 ? -candidate : candidate);
+  struct Batch {
+    static constexpr float largest_code(std::size_t k) {
+      const float code = Candidates::kCodes[kFirst + k];
+      return code < 0 ? -code : code;
     }
-    return largest;
-  }
+  };
+  struct AnyFactor {
+    static constexpr float largest_code(std::size_t) { return std::numeric_limits<float>::infinity(); }
+  };
 
-  /// Codes can be below kLow, or above kHigh, only where the template says so.
-  template <bool kClampsLow, bool kClampsHigh, std::size_t kBatch>
+  template <class Factors, std::size_t kBatch>
   void keep_best(const std::array<LaneVector, kBatch>& factors) {
     const LaneTag d;
     constexpr std::size_t kParts = kChains / kBatch;  // of the weights; each has sums of its own
@@ -182,8 +181,8 @@ class SymmetricFit {
         const auto u = hn::Load(d, relative_ + (i + part) * kLanes);
         for (std::size_t k = 0; k < kBatch; ++k) {
           auto q = nearest_product(u, factors[k]);
-          if constexpr (kClampsLow) q = hn::Max(q, hn::Set(d, float{kLow}));
-          if constexpr (kClampsHigh) q = hn::Min(q, hn::Set(d, float{kHigh}));
+          if (Factors::largest_code(k) > -kLow) q = hn::Max(q, hn::Set(d, float{kLow}));
+          if (Factors::largest_code(k) > kHigh) q = hn::Min(q, hn::Set(d, float{kHigh}));
           const auto wq = importance_.times(q, i + part);
           products[k][part] = hn::MulAdd(wq, u, products[k][part]);
           squares[k][part] = hn::MulAdd(wq, q, squares[k][part]);
