@@ -6,7 +6,11 @@ it ends, those of `cp` alone are not) run in turn, REPEAT times, on the same fil
 an output. The table gives medians of the wall clock, and the ratio of processor time, which other load on the machine
 disturbs less. Without llama.cpp its columns are empty. Outputs are thrown away.
 
+In a folder in memory (/dev/shm) nothing waits for a disk, so that a plain copy does what Tessera does there: read all
+bytes and leave the result where a reader finds it. A llama.cpp in a root of its own does not see that folder.
+
     bench/quantize_speed.py --program build/tessera --make-model build/bench/make_model --weights 25e6 200e6
+    bench/quantize_speed.py --types Q8_0 Q4_0 TQ1_0 TQ2_0 --folder /dev/shm --without-llama --repeat 21
 """
 import argparse
 import os
@@ -26,6 +30,7 @@ def parse_arguments():
     parser.add_argument("--imatrix", choices=["required", "all"], default="required",
                         help="give the importance matrix only to types that need one, or to all")
     parser.add_argument("--folder", default="/tmp", help="where the model and the outputs go")
+    parser.add_argument("--without-llama", action="store_true", help="measure Tessera and the copies only")
     return parser.parse_args()
 
 
@@ -67,8 +72,8 @@ def compare_at(weights, arguments, peers, folder):
 
 def main():
     arguments = parse_arguments()
-    peers = Peers()
-    if not peers:
+    peers = None if arguments.without_llama else Peers()
+    if not peers and not arguments.without_llama:
         print("llama-quantize was not found: its columns stay empty (put llama.cpp's tools in PATH)")
     print_machine()
     with tempfile.TemporaryDirectory(prefix="tessera-bench-", dir=arguments.folder) as folder:
