@@ -61,9 +61,9 @@ struct SymmetricFormat : OneScale {
   template <class Format>
   static void fit_candidates(const Columns& columns, const float* x, Scales& scales) {
     if (columns.is_uniform) {
-      fit_with<Uniform, typename Format::UniformCandidates>(Uniform(), x, scales);
+      fit_with<Uniform, typename Format::UniformCandidates>(Uniform{}, x, scales);
     } else {
-      fit_with<Weighted, typename Format::WeightedCandidates>(Weighted(columns.importance.data()), x, scales);
+      fit_with<Weighted, typename Format::WeightedCandidates>(Weighted{columns.importance.data()}, x, scales);
     }
   }
 
