@@ -37,7 +37,7 @@ constexpr std::array<Command, 12> kCommands = {{
 }};
 
 /// The one that the first argument names; all of them for whoever asks for help or mistypes. Declaring the
-/// options of all commands takes as long as a third of a short run.
+/// options of all commands is a quarter of the shortest start.
 void add_commands(CLI::App& program, std::string_view first_argument) {
   const auto* const named = std::ranges::find(kCommands, first_argument, &Command::name);
   if (named != kCommands.end()) return named->add(program);
