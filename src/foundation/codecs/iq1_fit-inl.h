@@ -32,6 +32,7 @@
 #include "foundation/codecs/gain_correction-inl.h"
 #include "foundation/codecs/half-inl.h"
 #include "foundation/codecs/iq1_curve-inl.h"
+#include "foundation/codecs/iq1_minima-inl.h"
 #include "foundation/codecs/iq1_search-inl.h"
 #include "foundation/codecs/lane_math-inl.h"
 #include "foundation/codecs/lane_range-inl.h"
@@ -171,21 +172,19 @@ class Iq1Fit {
     for (std::size_t octet = b * kSubBlockOctets; octet < (b + 1) * kSubBlockOctets; ++octet) {
       const float* weights = weights_ + octet * kOctet;
       const float* x = x_ + octet * kOctet * kLanes;
-      for (std::size_t j = 0; j < kSamples; j += 2) {
-        Iq1Query queries[4];
-        for (std::size_t k = 0; k < 4; ++k) {
-          const auto scale = hn::Mul(estimate, hn::Set(df, Iq1Curve::kNodes[j + k / 2]));
-          queries[k] = {weights, x, scale, hn::Set(df, k % 2 ? kIq1Shift : -kIq1Shift)};
-        }
-        LaneVector least[4];
-        Iq1OctetSearch<4>(queries).minima(least);
-        for (std::size_t k = 0; k < 4; k += 2) {
-          if constexpr (kOctetShift) {
-            samples[0][j + k / 2] = hn::Add(samples[0][j + k / 2], hn::Min(least[k], least[k + 1]));
-          } else {
-            samples[0][j + k / 2] = hn::Add(samples[0][j + k / 2], least[k]);
-            samples[1][j + k / 2] = hn::Add(samples[1][j + k / 2], least[k + 1]);
-          }
+      Iq1Query queries[2 * kSamples];
+      for (std::size_t k = 0; k < 2 * kSamples; ++k) {
+        const auto scale = hn::Mul(estimate, hn::Set(df, Iq1Curve::kNodes[k / 2]));
+        queries[k] = {weights, x, scale, hn::Set(df, k % 2 ? kIq1Shift : -kIq1Shift)};
+      }
+      LaneVector least[2 * kSamples];
+      Iq1Minima<2 * kSamples>(queries).find(least);
+      for (std::size_t j = 0; j < kSamples; ++j) {
+        if constexpr (kOctetShift) {
+          samples[0][j] = hn::Add(samples[0][j], hn::Min(least[2 * j], least[2 * j + 1]));
+        } else {
+          samples[0][j] = hn::Add(samples[0][j], least[2 * j]);
+          samples[1][j] = hn::Add(samples[1][j], least[2 * j + 1]);
         }
       }
     }

@@ -61,19 +61,10 @@ class Iq1OctetSearch {
     for (std::size_t k = 0; k < kSearches; ++k) {
       const Iq1Query& query = queries[k];
       constant_[k] = hn::Zero(LaneTag());
-      tabulate<4>(query, 0, k, lower_, constant_[k]);
-      tabulate<2>(query, 4, k, upper_low_, constant_[k]);
-      tabulate<2>(query, 6, k, upper_high_, constant_[k]);
+      tabulate<4, true>(query, 0, k, lower_, constant_[k]);
+      tabulate<2, false>(query, 4, k, upper_low_, constant_[k]);
+      tabulate<2, false>(query, 6, k, upper_high_, constant_[k]);
     }
-  }
-
-  /// The least F of each query.
-  HWY_INLINE void minima(LaneVector* HWY_RESTRICT least /*[kSearches]*/) {
-    for (std::size_t k = 0; k < kSearches; ++k) least[k] = hn::Set(LaneTag(), hwy::HighestValue<float>());
-    for_each_upper_half([&](std::size_t, const LaneVector*, const LaneVector* error) HWY_ATTR {
-      for (std::size_t k = 0; k < kSearches; ++k) least[k] = hn::Min(least[k], error[k]);
-    });
-    for (std::size_t k = 0; k < kSearches; ++k) least[k] = hn::Add(least[k], constant_[k]);
   }
 
   /// The entry of least F of each query. The number of the lower half replaces the last bits of its F, so
@@ -81,7 +72,6 @@ class Iq1OctetSearch {
   HWY_INLINE void nearest(Iq1Nearest* HWY_RESTRICT nearest /*[kSearches]*/) {
     const LaneTag df;
     const LaneIntTag di;
-    number_lower_halves();
     for (std::size_t k = 0; k < kSearches; ++k) {
       nearest[k] = {hn::Set(df, hwy::HighestValue<float>()), hn::Zero(di)};
     }
@@ -109,8 +99,8 @@ class Iq1OctetSearch {
   }
 
   /// F of all ternary vectors of kCount weights from `first` on. Adds the weights one by one: after i of them
-  /// the first 3^i numbers hold their sums.
-  template <std::size_t kCount>
+  /// the first 3^i numbers hold their sums. `kNumbered`: the number replaces the last bits of the final sums.
+  template <std::size_t kCount, bool kNumbered>
   static HWY_INLINE void tabulate(const Iq1Query& query, std::size_t first, std::size_t k,
                                   float* HWY_RESTRICT table, LaneVector& constant) {
     const LaneTag df;
@@ -125,25 +115,22 @@ class Iq1OctetSearch {
       const auto b = hn::Mul(hn::Add(w, w), off);
       constant = hn::MulAdd(hn::Mul(w, query.shift), hn::Sub(off, x), constant);
       const auto plus = hn::Add(a, b), minus = hn::Sub(a, b);
+      const bool numbers = kNumbered && i + 1 == first + kCount;
       for (std::size_t n = 0; n < size; ++n) {
         const auto sum = load(table, n, k);
-        store(hn::Add(sum, minus), table, n, k);
-        store(sum, table, n + size, k);
-        store(hn::Add(sum, plus), table, n + 2 * size, k);
+        const LaneVector sums[3] = {hn::Add(sum, minus), sum, hn::Add(sum, plus)};
+        for (std::size_t digit = 0; digit < 3; ++digit) {
+          const std::size_t number = n + digit * size;
+          store(numbers ? numbered(sums[digit], number) : sums[digit], table, number, k);
+        }
       }
     }
   }
 
-  HWY_INLINE void number_lower_halves() {
-    const LaneTag df;
+  static HWY_INLINE LaneVector numbered(LaneVector value, std::size_t number) {
     const LaneIntTag di;
-    for (std::size_t half = 0; half < kTernaryHalves; ++half) {
-      const auto number = hn::Set(di, static_cast<std::int32_t>(half));
-      for (std::size_t k = 0; k < kSearches; ++k) {
-        const auto bits = hn::AndNot(hn::Set(di, kNumberMask), hn::BitCast(di, load(lower_, half, k)));
-        store(hn::BitCast(df, hn::Or(bits, number)), lower_, half, k);
-      }
-    }
+    const auto bits = hn::AndNot(hn::Set(di, kNumberMask), hn::BitCast(di, value));
+    return hn::BitCast(LaneTag(), hn::Or(bits, hn::Set(di, static_cast<std::int32_t>(number))));
   }
 
   HWY_INLINE void share_pairs(const Iq1SearchPlan& plan) {

@@ -16,7 +16,7 @@ namespace tessera::codecs {
 
 struct Iq1SearchPlan {
   /// Shared pairs: element kTernaryHalves + i is the minimum of two elements before it.
-  static constexpr std::size_t kPairs = 64;
+  static constexpr std::size_t kPairs = 88;
   static constexpr std::size_t kElements = kTernaryHalves + kPairs;
   struct Pair {
     std::uint8_t first, second;
