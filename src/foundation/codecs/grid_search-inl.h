@@ -159,34 +159,52 @@ struct GroupTables {
   }
 };
 
+/// Costs of low halves: of all combinations, then of the pairs.
+template <std::size_t kCombinations>
+struct LowCosts {
+  alignas(64) float of[(kCombinations + SplitCodebook::kPairs) * kLanes];
+
+  HWY_INLINE void share_pairs(const SplitCodebook& codebook) {
+    const LaneTag d;
+    float* HWY_RESTRICT shared = of + kCombinations * kLanes;
+    for (const SharedPairs::Pair pair : codebook.pairs()) {
+      hn::Store(hn::Min(hn::Load(d, of + pair.first), hn::Load(d, of + pair.second)), d, shared);
+      shared += kLanes;
+    }
+  }
+};
+
 /// Several searches at once, signs free: with each of kTables tables one at each of its t[kScales], t = 2 /
 /// scale. Reading the codebook, whose loads are half of those of a lone search, serves them all.
 template <std::size_t kCombinations, std::size_t kTables, std::size_t kScales>
 void search_entries(const SplitCodebook& codebook, const VectorTables* tables, const LaneVector (*t)[kScales],
                     BestEntry (*best)[kScales]) {
   const LaneTag d;
-  alignas(64) float low_costs[kTables][kScales][kCombinations * kLanes];
+  LowCosts<kCombinations> low_costs[kTables][kScales];
   for (std::size_t table = 0; table < kTables; ++table) {
     for (std::size_t c = 0; c < kCombinations; ++c) {
       const LaneVector product = hn::Load(d, tables[table].low_products + c * kLanes);
       const LaneVector norm = hn::Set(d, tables[table].low_norms[c]);
       for (std::size_t k = 0; k < kScales; ++k) {
         const LaneVector cost = tag_cost(hn::NegMulAdd(t[table][k], product, norm), c);
-        hn::Store(cost, d, low_costs[table][k] + c * kLanes);
+        hn::Store(cost, d, low_costs[table][k].of + c * kLanes);
       }
     }
-    for (std::size_t k = 0; k < kScales; ++k) best[table][k] = BestEntry::none();
+    for (std::size_t k = 0; k < kScales; ++k) {
+      low_costs[table][k].share_pairs(codebook);
+      best[table][k] = BestEntry::none();
+    }
   }
   const std::uint16_t* HWY_RESTRICT lows = codebook.lows();
   for (const SplitCodebook::Run run : codebook.runs()) {
     LaneVector low[kTables * kScales];
     for (std::size_t k = 0; k < kTables * kScales; ++k) {
-      low[k] = hn::Load(d, low_costs[k / kScales][k % kScales] + lows[run.begin]);
+      low[k] = hn::Load(d, low_costs[k / kScales][k % kScales].of + lows[run.begin]);
     }
     for (std::size_t i = run.begin + 1u; i < run.end; ++i) {
       const std::size_t place = lows[i];
       for (std::size_t k = 0; k < kTables * kScales; ++k) {
-        low[k] = hn::Min(low[k], hn::Load(d, low_costs[k / kScales][k % kScales] + place));
+        low[k] = hn::Min(low[k], hn::Load(d, low_costs[k / kScales][k % kScales].of + place));
       }
     }
     for (std::size_t table = 0; table < kTables; ++table) {
@@ -208,22 +226,24 @@ template <std::size_t kCombinations>
 BestEntry search_flipped_entries(const SplitCodebook& codebook, const VectorTables& tables, LaneVector t,
                                  LaneVector flip_price) {
   const LaneTag d;
-  alignas(64) float low_costs[kCombinations * kLanes], flipped_low_costs[kCombinations * kLanes];
+  LowCosts<kCombinations> low_costs, flipped_low_costs;
   for (std::size_t c = 0; c < kCombinations; ++c) {
     const LaneVector product = hn::Load(d, tables.low_products + c * kLanes);
     const LaneVector cost = hn::NegMulAdd(t, product, hn::Set(d, tables.low_norms[c]));
     const LaneVector flipped = hn::MulAdd(flip_price, hn::Load(d, tables.low_flips + c * kLanes), cost);
-    hn::Store(tag_cost(cost, c), d, low_costs + c * kLanes);
-    hn::Store(tag_cost(flipped, c), d, flipped_low_costs + c * kLanes);
+    hn::Store(tag_cost(cost, c), d, low_costs.of + c * kLanes);
+    hn::Store(tag_cost(flipped, c), d, flipped_low_costs.of + c * kLanes);
   }
+  low_costs.share_pairs(codebook);
+  flipped_low_costs.share_pairs(codebook);
   const std::uint16_t* HWY_RESTRICT lows = codebook.lows();
   BestEntry best = BestEntry::none();
   for (const SplitCodebook::Run run : codebook.runs()) {
-    LaneVector low = hn::Load(d, low_costs + lows[run.begin]);
-    LaneVector flipped_low = hn::Load(d, flipped_low_costs + lows[run.begin]);
+    LaneVector low = hn::Load(d, low_costs.of + lows[run.begin]);
+    LaneVector flipped_low = hn::Load(d, flipped_low_costs.of + lows[run.begin]);
     for (std::size_t i = run.begin + 1u; i < run.end; ++i) {
-      low = hn::Min(low, hn::Load(d, low_costs + lows[i]));
-      flipped_low = hn::Min(flipped_low, hn::Load(d, flipped_low_costs + lows[i]));
+      low = hn::Min(low, hn::Load(d, low_costs.of + lows[i]));
+      flipped_low = hn::Min(flipped_low, hn::Load(d, flipped_low_costs.of + lows[i]));
     }
     const std::size_t high = run.high * kLanes;
     const LaneVector cost =

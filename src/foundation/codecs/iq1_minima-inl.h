@@ -151,7 +151,7 @@ class Iq1Minima {
   HWY_INLINE void search(ShortVector* HWY_RESTRICT best /*[kVectors]*/) {
     constexpr std::size_t kChunk = Iq1SearchPlan::kChunk;
     const Iq1SearchPlan& plan = iq1_search_plan();
-    for (std::size_t i = 0; i < Iq1SearchPlan::kPairs; ++i) {
+    for (std::size_t i = 0; i < plan.pairs.size(); ++i) {
       const auto pair = plan.pairs[i];
       for (std::size_t v = 0; v < kVectors; ++v) {
         store(hn::Min(load(lower_, pair.first, v), load(lower_, pair.second, v)), lower_, kTernaryHalves + i,

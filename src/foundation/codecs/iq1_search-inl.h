@@ -134,7 +134,7 @@ class Iq1OctetSearch {
   }
 
   HWY_INLINE void share_pairs(const Iq1SearchPlan& plan) {
-    for (std::size_t i = 0; i < Iq1SearchPlan::kPairs; ++i) {
+    for (std::size_t i = 0; i < plan.pairs.size(); ++i) {
       const auto pair = plan.pairs[i];
       for (std::size_t k = 0; k < kSearches; ++k) {
         store(hn::Min(load(lower_, pair.first, k), load(lower_, pair.second, k)), lower_, kTernaryHalves + i,

@@ -1,9 +1,7 @@
 // The order of the minima in iq1_search-inl.h: which pairs are shared, and what remains for each upper half.
 //
 // For every upper half (weights 4 to 7) of the grid the search needs the minimum over the set of lower halves
-// that occur with it: 81 sets with 2048 elements in all. Many sets share elements, so a pair that is common
-// to several sets becomes an element of its own, whose value is computed once; repeating this with the most
-// frequent pair first (as Re-Pair does for strings, Larsson and Moffat 2000) halves the number of minima.
+// that occur with it: 81 sets with 2048 elements in all, many of them in common (shared_pairs.h).
 #pragma once
 
 #include <cstddef>
@@ -11,16 +9,14 @@
 #include <vector>
 
 #include "foundation/codecs/iq1_grid.h"
+#include "foundation/codecs/shared_pairs.h"
 
 namespace tessera::codecs {
 
 struct Iq1SearchPlan {
-  /// Shared pairs: element kTernaryHalves + i is the minimum of two elements before it.
+  /// At most; the tables of four searches in float32 then fill the first cache.
   static constexpr std::size_t kPairs = 88;
   static constexpr std::size_t kElements = kTernaryHalves + kPairs;
-  struct Pair {
-    std::uint8_t first, second;
-  };
 
   /// The set of one upper half: the next `chunks` * kChunk of `elements`.
   struct Run {
@@ -28,9 +24,9 @@ struct Iq1SearchPlan {
   };
   static constexpr std::size_t kChunk = 2;
 
-  std::vector<Pair> pairs;             ///< [kPairs]
-  std::vector<Run> runs;               ///< [kTernaryHalves], by length, so that trip counts are predictable
-  std::vector<std::uint8_t> elements;  ///< sets filled up to whole chunks with their last element
+  std::vector<SharedPairs::Pair> pairs;  ///< element kTernaryHalves + i is the minimum of two before it
+  std::vector<Run> runs;                 ///< [kTernaryHalves], by length, so that trip counts are predictable
+  std::vector<std::uint8_t> elements;    ///< sets filled up to whole chunks with their last element
 };
 
 /// The plan of the grid, made on first use.

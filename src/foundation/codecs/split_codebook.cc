@@ -26,13 +26,15 @@ SplitCodebook::SplitCodebook(CodebookShape shape, std::span<const std::uint16_t>
     const std::size_t low = half_combination(shape, entries[index], 0);
     const std::size_t high = half_combination(shape, entries[index], shape.width / 2);
     indices_[low * combinations + high] = static_cast<std::int32_t>(index);
-    lows_of_high[high].push_back(static_cast<std::uint16_t>(low * stride));
+    lows_of_high[high].push_back(static_cast<std::uint16_t>(low));
   }
+  auto [pairs, sets] = share_pairs(lows_of_high, combinations, kPairs);
+  const auto place = [&](std::size_t element) { return static_cast<std::uint16_t>(element * stride); };
+  for (const auto& pair : pairs) pairs_.push_back({place(pair.first), place(pair.second)});
   for (std::size_t high = 0; high < combinations; ++high) {
-    const auto& lows = lows_of_high[high];
-    if (lows.empty()) continue;
+    if (sets[high].empty()) continue;
     const std::size_t begin = lows_.size();
-    lows_.insert(lows_.end(), lows.begin(), lows.end());
+    for (const std::uint16_t element : sets[high]) lows_.push_back(place(element));
     runs_.push_back({static_cast<std::uint16_t>(high), static_cast<std::uint16_t>(begin),
                      static_cast<std::uint16_t>(lows_.size())});
   }
