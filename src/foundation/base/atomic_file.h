@@ -1,8 +1,9 @@
 // An output file that appears whole or not at all.
 //
-// Bytes go to a temporary file beside the target; commit() makes them durable (fsync) and renames. A file
-// that is never committed is removed, so a failed run leaves nothing behind, unless it is kept on purpose to
-// be reopened by a later run.
+// Bytes go to a temporary file beside the target and are brought to the disk while more are written
+// (early_sync.h); commit() makes the last of them durable (fsync) and renames. A file that is never committed
+// is removed, so a failed run leaves nothing behind, unless it is kept on purpose to be reopened by a later
+// run.
 #pragma once
 
 #include <cstddef>

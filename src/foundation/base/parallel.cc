@@ -82,9 +82,9 @@ int resolve_threads(int threads) { return threads > 0 ? threads : omp_get_num_pr
 void parallel_for(std::size_t items, int threads, const std::function<void(std::size_t, int)>& body) {
   FirstFailure failure;
   const int count = resolve_threads(threads);
-  // OpenMP keeps the threads of the last team of this thread.
+  // OpenMP keeps the threads of the last team of this thread; a team of one does not touch them.
   static thread_local int last_count = 1;
-  if (count > std::exchange(last_count, count)) {
+  if (count > 1 && count > std::exchange(last_count, count)) {
     Dispersal dispersal;
     // One too many for a moment: libgomp starts a team by spinning as long as it believes that every thread
     // has a processor, and would keep the new ones from theirs.

@@ -1,7 +1,7 @@
 // The scales of a super-block of IQ1_S or IQ1_M: a half d, and for each sub-block an odd multiple m of 1..15.
 //
 // The least error of a sub-block as a function of its scale s, over the whole grid, is C + s F(s) with F
-// concave and smooth to the eye (iq1_search-inl.h). So each sub-block's F is sampled exactly at a few scales
+// concave and smooth to the eye (iq1_tables-inl.h). So each sub-block's F is sampled exactly at a few scales
 // around a first estimate and interpolated by a polynomial; then d and all m are chosen on the curves, at
 // next to no cost for each d tried. After that an exact search decides between each sub-block's two best
 // choices, and d becomes the weighted least-squares one.
@@ -178,7 +178,7 @@ class Iq1Fit {
         queries[k] = {weights, x, scale, hn::Set(df, k % 2 ? kIq1Shift : -kIq1Shift)};
       }
       LaneVector least[2 * kSamples];
-      Iq1Minima<2 * kSamples>(queries).find(least);
+      search_minima<2 * kSamples>(queries, least);
       for (std::size_t j = 0; j < kSamples; ++j) {
         if constexpr (kOctetShift) {
           samples[0][j] = hn::Add(samples[0][j], hn::Min(least[2 * j], least[2 * j + 1]));

@@ -1,4 +1,4 @@
-// The order of the minima in iq1_search-inl.h: which pairs are shared, and what remains for each upper half.
+// The order of the minima in iq1_tables-inl.h: which pairs are shared, and what remains for each upper half.
 //
 // For every upper half (weights 4 to 7) of the grid the search needs the minimum over the set of lower halves
 // that occur with it: 81 sets with 2048 elements in all, many of them in common (shared_pairs.h).
@@ -15,7 +15,7 @@ namespace tessera::codecs {
 
 struct Iq1SearchPlan {
   /// At most; the tables of four searches in float32 then fill the first cache.
-  static constexpr std::size_t kPairs = 88;
+  static constexpr std::size_t kPairs = 80;
   static constexpr std::size_t kElements = kTernaryHalves + kPairs;
 
   /// The set of one upper half: the next `chunks` * kChunk of `elements`.

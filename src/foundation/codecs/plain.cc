@@ -10,7 +10,6 @@
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "foundation/codecs/plain.cc"
-#include <hwy/cache_control.h>
 #include <hwy/foreach_target.h>  // must come before highway.h
 #include <hwy/highway.h>
 
@@ -22,9 +21,6 @@ namespace hn = hwy::HWY_NAMESPACE;
 
 using F32Tag = hn::ScalableTag<float>;
 
-/// A page ahead, in weights: by itself the processor fetches to the end of a page only.
-inline constexpr std::size_t kHalvesAhead = 2048;
-
 void decode_f16(const std::byte* from, float* to, std::size_t count) {
   const F32Tag d;
   const hn::Rebind<hwy::float16_t, F32Tag> d16;
@@ -32,7 +28,6 @@ void decode_f16(const std::byte* from, float* to, std::size_t count) {
   const auto* halves = reinterpret_cast<const std::uint16_t*>(from);
   std::size_t i = 0;
   for (; i + hn::Lanes(d) <= count; i += hn::Lanes(d)) {
-    hwy::Prefetch(halves + i + kHalvesAhead);
     hn::StoreU(hn::PromoteTo(d, hn::BitCast(d16, hn::LoadU(bits, halves + i))), d, to + i);
   }
   for (; i < count; ++i) {

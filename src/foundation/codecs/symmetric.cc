@@ -35,10 +35,10 @@ namespace hn = hwy::HWY_NAMESPACE;
 
 /// What the four formats share: everything but the candidates and the packing. Codes are q - kLow.
 ///
-/// The candidates of Q4_0, Q5_0 and Q8_0 were chosen one after the other, each the one that lowers the error
-/// of normal weights most, without importance and with a log-normal one. The first is what stays when all are
-/// equally good, as for a single weight among zeros: one under which its code is a power of two, so that the
-/// half holds its scale.
+/// The candidates of Q4_0 and Q8_0, and those of Q5_0 without importance, were chosen one after the other,
+/// each the one that lowers the error of normal weights most (tools/choose_candidates.py). The first is what
+/// stays when all are equally good, as for a single weight among zeros: one under which its code is a power
+/// of two, so that the half holds its scale.
 template <int kLow, int kHigh, std::size_t kWeights>
 struct SymmetricFormat : OneScale {
   static constexpr std::size_t kBlockWeights = kWeights;

@@ -55,19 +55,28 @@ inline LaneVector stored_scale(LaneVector scale, LaneVector extreme) {
   return hn::IfThenElseZero(matters, round_to_half(d, hn::CopySign(magnitude, scale)));
 }
 
-/// Sums over a block run in this many chains, each over every fourth weight: a single chain of additions
-/// would wait for the latency of each.
+/// Sums over a block run in this many chains: a single chain of additions would wait for the latency of each.
 inline constexpr std::size_t kChains = 4;
 
-template <std::size_t kCount>
-LaneVector sum_of_chains(const std::array<LaneVector, kCount>& chains) {
-  if constexpr (kCount == 4) {
-    return hn::Add(hn::Add(chains[0], chains[1]), hn::Add(chains[2], chains[3]));
-  } else {
-    static_assert(kCount == 1);
-    return chains[0];
+/// kSums sums over a block. Together they are kChains chains: a sum by itself has one for every fourth
+/// weight.
+template <std::size_t kSums>
+class ChainedSums {
+ public:
+  static constexpr std::size_t kParts = kChains / kSums;  ///< chains of a sum
+  static_assert(kParts == 1 || kParts == 4);
+
+  ChainedSums() { chains_.fill(hn::Zero(LaneTag())); }
+  LaneVector& of(std::size_t sum, std::size_t part) { return chains_[sum * kParts + part]; }
+  LaneVector total(std::size_t sum) const {
+    const auto* const parts = &chains_[sum * kParts];
+    if constexpr (kParts == 1) return parts[0];
+    return hn::Add(hn::Add(parts[0], parts[1 % kParts]), hn::Add(parts[2 % kParts], parts[3 % kParts]));
   }
-}
+
+ private:
+  std::array<LaneVector, kChains> chains_;
+};
 
 /// The weight of largest magnitude of every lane.
 template <std::size_t kWeights>
@@ -107,16 +116,15 @@ class SymmetricFit {
     const LaneTag d;
     extreme_ = extreme_weight<kWeights>(x);
     const auto inverse = inverse_or_zero(extreme_);
-    std::array<LaneVector, kChains> energies;
-    energies.fill(hn::Zero(d));
+    ChainedSums<1> energy;
     for (std::size_t i = 0; i < kWeights; i += kChains) {
       for (std::size_t chain = 0; chain < kChains; ++chain) {
         const auto u = hn::Mul(hn::Load(d, x + (i + chain) * kLanes), inverse);
-        energies[chain] = hn::MulAdd(importance_.times(u, i + chain), u, energies[chain]);
+        energy.of(0, chain) = hn::MulAdd(importance_.times(u, i + chain), u, energy.of(0, chain));
         hn::Store(u, d, relative_ + (i + chain) * kLanes);
       }
     }
-    energy_ = sum_of_chains(energies);
+    energy_ = energy.total(0);
     best_ = {hn::Zero(d), hn::Set(d, kNoCodes)};
   }
 
@@ -172,10 +180,8 @@ class SymmetricFit {
   template <class Factors, std::size_t kBatch>
   void keep_best(const std::array<LaneVector, kBatch>& factors) {
     const LaneTag d;
-    constexpr std::size_t kParts = kChains / kBatch;  // of the weights; each has sums of its own
-    std::array<std::array<LaneVector, kParts>, kBatch> products, squares;
-    for (auto& parts : products) parts.fill(hn::Zero(d));
-    for (auto& parts : squares) parts.fill(hn::Zero(d));
+    constexpr std::size_t kParts = ChainedSums<kBatch>::kParts;
+    ChainedSums<kBatch> products, squares;
     for (std::size_t i = 0; i < kWeights; i += kParts) {
       for (std::size_t part = 0; part < kParts; ++part) {
         const auto u = hn::Load(d, relative_ + (i + part) * kLanes);
@@ -184,13 +190,13 @@ class SymmetricFit {
           if (Factors::largest_code(k) > -kLow) q = hn::Max(q, hn::Set(d, float{kLow}));
           if (Factors::largest_code(k) > kHigh) q = hn::Min(q, hn::Set(d, float{kHigh}));
           const auto wq = importance_.times(q, i + part);
-          products[k][part] = hn::MulAdd(wq, u, products[k][part]);
-          squares[k][part] = hn::MulAdd(wq, q, squares[k][part]);
+          products.of(k, part) = hn::MulAdd(wq, u, products.of(k, part));
+          squares.of(k, part) = hn::MulAdd(wq, q, squares.of(k, part));
         }
       }
     }
     for (std::size_t k = 0; k < kBatch; ++k) {
-      const Sums sum{sum_of_chains(products[k]), sum_of_chains(squares[k])};
+      const Sums sum{products.total(k), squares.total(k)};
       // product^2 / square > best.product^2 / best.square, without the divisions.
       const auto left = hn::Mul(hn::Mul(sum.product, sum.product), best_.square);
       const auto right = hn::Mul(hn::Mul(best_.product, best_.product), sum.square);

@@ -36,21 +36,18 @@ class TernaryFit {
     const LaneTag d;
     extreme_ = hn::Abs(extreme_weight<kTernaryWeights>(x));
     const auto inverse = inverse_or_zero(extreme_);
-    std::array<LaneVector, kChains> sums, energies;
-    sums.fill(hn::Zero(d));
-    energies.fill(hn::Zero(d));
+    ChainedSums<1> sum, energy;
     for (std::size_t i = 0; i < kTernaryWeights; i += kChains) {
       for (std::size_t chain = 0; chain < kChains; ++chain) {
         const auto magnitude = hn::Mul(hn::Abs(hn::Load(d, x + (i + chain) * kLanes)), inverse);
         const auto weighted = hn::Mul(hn::Set(d, importance[i + chain]), magnitude);
-        sums[chain] = hn::Add(sums[chain], weighted);
-        energies[chain] = hn::MulAdd(weighted, magnitude, energies[chain]);
+        sum.of(0, chain) = hn::Add(sum.of(0, chain), weighted);
+        energy.of(0, chain) = hn::MulAdd(weighted, magnitude, energy.of(0, chain));
         hn::Store(magnitude, d, magnitude_ + (i + chain) * kLanes);
       }
     }
-    const auto sum = sum_of_chains(sums);
-    energy_ = sum_of_chains(energies);
-    mean_ = hn::Mul(sum, hn::Set(d, 1.0f / kTernaryWeights));  // the importance has mean 1
+    energy_ = energy.total(0);
+    mean_ = hn::Mul(sum.total(0), hn::Set(d, 1.0f / kTernaryWeights));  // the importance has mean 1
     best_ = {hn::Zero(d), hn::Set(d, kNothingAbove)};
   }
 
@@ -94,10 +91,8 @@ class TernaryFit {
   template <std::size_t kBatch>
   void keep_best(const std::array<LaneVector, kBatch>& thresholds) {
     const LaneTag d;
-    constexpr std::size_t kParts = kChains / kBatch;  // of the weights; each has sums of its own
-    std::array<std::array<LaneVector, kParts>, kBatch> magnitudes, importances;
-    for (auto& parts : magnitudes) parts.fill(hn::Zero(d));
-    for (auto& parts : importances) parts.fill(hn::Zero(d));
+    constexpr std::size_t kParts = ChainedSums<kBatch>::kParts;
+    ChainedSums<kBatch> magnitudes, importances;
     for (std::size_t i = 0; i < kTernaryWeights; i += kParts) {
       for (std::size_t part = 0; part < kParts; ++part) {
         const auto u = hn::Load(d, magnitude_ + (i + part) * kLanes);
@@ -105,8 +100,8 @@ class TernaryFit {
         const auto wu = hn::Mul(w, u);
         for (std::size_t k = 0; k < kBatch; ++k) {
           const auto above = hn::Gt(u, thresholds[k]);
-          auto& magnitude = magnitudes[k][part];
-          auto& importance = importances[k][part];
+          auto& magnitude = magnitudes.of(k, part);
+          auto& importance = importances.of(k, part);
           // Where there are masks this is one addition under a mask; adding a masked value would be two
           // steps.
           magnitude = hn::IfThenElse(above, hn::Add(magnitude, wu), magnitude);
@@ -115,7 +110,7 @@ class TernaryFit {
       }
     }
     for (std::size_t k = 0; k < kBatch; ++k) {
-      const Sums sum{sum_of_chains(magnitudes[k]), sum_of_chains(importances[k])};
+      const Sums sum{magnitudes.total(k), importances.total(k)};
       // magnitude^2 / importance against the best one's, without the divisions.
       const auto left = hn::Mul(hn::Mul(sum.magnitude, sum.magnitude), best_.importance);
       const auto right = hn::Mul(hn::Mul(best_.magnitude, best_.magnitude), sum.importance);
